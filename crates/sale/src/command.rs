@@ -1,7 +1,7 @@
 //! What comes in: one closed set of commands, each stamped with number and instant by the caller.
 
 use crate::ids::{
-    At, BuyerId, CouponId, Currency, LineIndex, Limit, Millis, Money, OrderId, PaymentRef, Qty,
+    At, BuyerId, CouponId, Currency, Limit, LineIndex, Millis, Money, OrderId, PaymentRef, Qty,
     RequestId, Seq, SkuId, UnitDelta,
 };
 use crate::limits;
@@ -21,7 +21,11 @@ pub enum Command {
     /// Founds the cell, or changes its windows. A ledger starts with cell 0 and the default windows.
     Configure { cell: u16, windows: Windows },
     /// Adds a SKU. A code that is listed already is refused and nothing changes.
-    ListSku { code: Text, stock: Qty, terms: SkuTerms },
+    ListSku {
+        code: Text,
+        stock: Qty,
+        terms: SkuTerms,
+    },
     /// Replaces the terms of a SKU. Orders keep the price and the hold that they were given.
     SetTerms { sku: SkuId, terms: SkuTerms },
     /// Opens a SKU now, whatever its opening instant says, and lifts an earlier close.
@@ -30,25 +34,46 @@ pub enum Command {
     CloseSku { sku: SkuId },
     /// Adds or removes free units. Refused when fewer units are free than shall go.
     /// The request id makes a repeat safe.
-    AdjustStock { request: RequestId, sku: SkuId, delta: UnitDelta, reason: Reason },
+    AdjustStock {
+        request: RequestId,
+        sku: SkuId,
+        delta: UnitDelta,
+        reason: Reason,
+    },
     /// Adds a coupon. A code that exists already is refused.
     CreateCoupon { code: Text, terms: CouponTerms },
     /// Asks for stock: all lines or none.
     Place(Place),
     /// Says that a channel is about to be asked for `amount`: written before the capture, so that
     /// a crash between the two is found and reconciled.
-    BeginPayment { order: OrderId, payment: PaymentRef, amount: Money },
+    BeginPayment {
+        order: OrderId,
+        payment: PaymentRef,
+        amount: Money,
+    },
     /// A channel captured `amount` under `payment`.
-    ConfirmPayment { order: OrderId, payment: PaymentRef, amount: Money },
+    ConfirmPayment {
+        order: OrderId,
+        payment: PaymentRef,
+        amount: Money,
+    },
     /// A channel said for certain that nothing was captured under `payment`.
     AbandonPayment { order: OrderId, payment: PaymentRef },
     /// A channel has given money back that this ledger said was due for `payment`, up to `amount`
     /// in all.
-    SettleRefund { order: OrderId, payment: PaymentRef, amount: Money },
+    SettleRefund {
+        order: OrderId,
+        payment: PaymentRef,
+        amount: Money,
+    },
     /// Ends a hold early, at the buyer's wish.
     Cancel { order: OrderId },
     /// Takes units of a paid order back into stock. The request id makes a repeat safe.
-    Return { request: RequestId, order: OrderId, lines: Vec<(LineIndex, Qty)> },
+    Return {
+        request: RequestId,
+        order: OrderId,
+        lines: Vec<(LineIndex, Qty)>,
+    },
     /// Lets time pass: ends holds whose deadline has come and forgets what may be forgotten.
     Tick,
 }
@@ -170,7 +195,11 @@ impl fmt::Display for Text {
 
 impl fmt::Display for TextTooLong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "1 to {} bytes without control characters", limits::TEXT_BYTES_MAX)
+        write!(
+            f,
+            "1 to {} bytes without control characters",
+            limits::TEXT_BYTES_MAX
+        )
     }
 }
 

@@ -104,7 +104,9 @@ impl Money {
     /// `self × part / whole`, rounded down, computed in 128 bits. `None` when `whole` is zero.
     pub fn share(self, part: Money, whole: Money) -> Option<Money> {
         let scaled = i128::from(self.0) * i128::from(part.0);
-        i64::try_from(scaled.checked_div(i128::from(whole.0))?).ok().map(Money)
+        i64::try_from(scaled.checked_div(i128::from(whole.0))?)
+            .ok()
+            .map(Money)
     }
     /// A price or amount off within [`limits::PRICE_MINOR_MAX`].
     pub fn is_price(self) -> bool {
@@ -127,7 +129,16 @@ impl Currency {
     pub const GBP: Currency = Currency(*b"GBP");
     pub fn new(code: &str) -> Option<Currency> {
         let bytes: [u8; 3] = code.as_bytes().try_into().ok()?;
-        bytes.iter().all(u8::is_ascii_uppercase).then_some(Currency(bytes))
+        bytes
+            .iter()
+            .all(u8::is_ascii_uppercase)
+            .then_some(Currency(bytes))
+    }
+    /// The letters as a number, for digests and records.
+    pub(crate) fn word(self) -> u64 {
+        self.0
+            .iter()
+            .fold(0, |word, byte| word << 8 | u64::from(*byte))
     }
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or("???")
@@ -158,7 +169,9 @@ impl OrderId {
             return None;
         }
         let head = u64::from(cell) << (ORDINAL_BITS + SHARD_BITS);
-        Some(OrderId(head | u64::from(Self::shard_of(buyer)) << ORDINAL_BITS | ordinal))
+        Some(OrderId(
+            head | u64::from(Self::shard_of(buyer)) << ORDINAL_BITS | ordinal,
+        ))
     }
     /// The shard a buyer's orders live in: the top ten bits of a fixed mix of the buyer.
     pub fn shard_of(buyer: BuyerId) -> u16 {
@@ -212,7 +225,10 @@ mod tests {
     #[test]
     fn order_ids_route_and_read_back() {
         let id = OrderId::new(1_023, BuyerId(77), 12_345).unwrap();
-        assert_eq!((id.cell(), id.shard(), id.ordinal()), (1_023, OrderId::shard_of(BuyerId(77)), 12_345));
+        assert_eq!(
+            (id.cell(), id.shard(), id.ordinal()),
+            (1_023, OrderId::shard_of(BuyerId(77)), 12_345)
+        );
         assert_eq!(OrderId::parse(&id.to_string()), Some(id));
         for bad in ["", "0", "zzzzzzzzzzzzz", "000000000000U", "00000000000000"] {
             assert_eq!(OrderId::parse(bad), None, "{bad}");

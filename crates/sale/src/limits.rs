@@ -39,7 +39,7 @@ const _: () = {
         (PRICE_MINOR_MAX as i128) * (UNITS_PER_LINE_MAX as i128) < i64::MAX as i128,
         "one line fits an i64"
     );
-    assert!(HOLD_MS_MIN >= HOLD_GRAIN_MS && HOLD_MS_MAX % HOLD_GRAIN_MS == 0);
+    assert!(HOLD_MS_MIN >= HOLD_GRAIN_MS && HOLD_MS_MAX.is_multiple_of(HOLD_GRAIN_MS));
     assert!(HOLD_MS_MAX < u32::MAX as u64);
     assert!(TEXT_BYTES_MAX <= u8::MAX as usize);
 };

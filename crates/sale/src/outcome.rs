@@ -27,35 +27,62 @@ pub enum Outcome {
     /// The lines make no sense.
     Malformed(MalformedLines),
     /// No SKU has this number.
-    UnknownSku { sku: SkuId },
+    UnknownSku {
+        sku: SkuId,
+    },
     /// Sells from `opens` on.
-    NotOpen { sku: SkuId, opens: At },
-    Closed { sku: SkuId },
+    NotOpen {
+        sku: SkuId,
+        opens: At,
+    },
+    Closed {
+        sku: SkuId,
+    },
     /// The buyer may take `left` more units.
-    BuyerLimit { sku: SkuId, left: Qty },
+    BuyerLimit {
+        sku: SkuId,
+        left: Qty,
+    },
     CouponUnknown,
     /// The sum of lines is below the minimum, or in another currency.
-    CouponNotEligible { minimum_total: Money },
+    CouponNotEligible {
+        minimum_total: Money,
+    },
     /// This buyer has used it on an order that stands.
     CouponUsed,
     CouponExhausted,
     /// Fewer than the asked units are free: `left`.
-    SoldOut { sku: SkuId, left: Qty },
+    SoldOut {
+        sku: SkuId,
+        left: Qty,
+    },
     /// Accepted: the units are this order's until `pay_by`.
     Held(Held),
 
     Configured,
-    Listed { sku: SkuId },
+    Listed {
+        sku: SkuId,
+    },
     /// A SKU with this code exists; nothing changed.
-    AlreadyListed { sku: SkuId },
+    AlreadyListed {
+        sku: SkuId,
+    },
     TermsSet,
     Opened,
     ShutDown,
-    Adjusted { free: Qty },
+    Adjusted {
+        free: Qty,
+    },
     /// Only `free` units could be removed.
-    TooFewFree { free: Qty },
-    CouponCreated { coupon: CouponId },
-    CouponExists { coupon: CouponId },
+    TooFewFree {
+        free: Qty,
+    },
+    CouponCreated {
+        coupon: CouponId,
+    },
+    CouponExists {
+        coupon: CouponId,
+    },
     /// A number or a text is outside its bounds; nothing changed.
     OutOfBounds,
 
@@ -64,11 +91,17 @@ pub enum Outcome {
     /// gets this again.
     Paid,
     /// The money cannot buy this order any more: `amount` goes back to the payer.
-    RefundDue { amount: Money },
+    RefundDue {
+        amount: Money,
+    },
     /// Another amount is due; nothing changed.
-    WrongAmount { due: Money },
+    WrongAmount {
+        due: Money,
+    },
     PaymentAbandoned,
-    RefundSettled { amount: Money },
+    RefundSettled {
+        amount: Money,
+    },
     /// No payment under this reference on this order waits for that.
     UnknownPayment,
 
@@ -77,13 +110,22 @@ pub enum Outcome {
     /// The order is not held any more.
     NotHeld,
     /// `refund` goes back to the payer; `units` came back into stock.
-    Returned { refund: Money, units: Qty },
+    Returned {
+        refund: Money,
+        units: Qty,
+    },
     /// The order is not paid, so nothing can be returned.
     NotPaid,
     /// A line does not exist or has fewer units left than shall be returned.
-    NotReturnable { line: LineIndex, left: Qty },
+    NotReturnable {
+        line: LineIndex,
+        left: Qty,
+    },
 
-    Ticked { ended: u32, forgotten: u32 },
+    Ticked {
+        ended: u32,
+        forgotten: u32,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,20 +208,58 @@ pub enum Effect<'a> {
         lines: &'a [(Line, Money)],
         coupon: Option<(CouponId, Money)>,
     },
-    OrderEnded { order: OrderId, why: EndReason },
+    OrderEnded {
+        order: OrderId,
+        why: EndReason,
+    },
     /// `retaken` when the hold had ended and the units were still free.
-    OrderPaid { order: OrderId, payment: PaymentRef, amount: Money, retaken: bool },
-    PaymentBegun { order: OrderId, payment: PaymentRef, amount: Money },
-    PaymentAbandoned { order: OrderId, payment: PaymentRef },
+    OrderPaid {
+        order: OrderId,
+        payment: PaymentRef,
+        amount: Money,
+        retaken: bool,
+    },
+    PaymentBegun {
+        order: OrderId,
+        payment: PaymentRef,
+        amount: Money,
+    },
+    PaymentAbandoned {
+        order: OrderId,
+        payment: PaymentRef,
+    },
     /// In all `total` is due back for this payment, of which `settled` has gone.
-    RefundDue { order: OrderId, payment: PaymentRef, total: Money, settled: Money },
-    RefundSettled { order: OrderId, payment: PaymentRef, total: Money, settled: Money },
-    UnitsReturned { order: OrderId, line: LineIndex, sku: SkuId, qty: Qty },
+    RefundDue {
+        order: OrderId,
+        payment: PaymentRef,
+        total: Money,
+        settled: Money,
+    },
+    RefundSettled {
+        order: OrderId,
+        payment: PaymentRef,
+        total: Money,
+        settled: Money,
+    },
+    UnitsReturned {
+        order: OrderId,
+        line: LineIndex,
+        sku: SkuId,
+        qty: Qty,
+    },
     /// The books of a SKU after the entry.
-    Stock { sku: SkuId, books: Books },
-    SkuListed { sku: SkuId, code: &'a str },
+    Stock {
+        sku: SkuId,
+        books: Books,
+    },
+    SkuListed {
+        sku: SkuId,
+        code: &'a str,
+    },
     /// An ended order left memory; its request id may be used again.
-    OrderForgotten { order: OrderId },
+    OrderForgotten {
+        order: OrderId,
+    },
 }
 
 /// Who wants to know of effects. [`NoEffects`] costs nothing.
