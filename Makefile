@@ -1,0 +1,125 @@
+# Everything a user or the CI does, by name. `make` alone lists it.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+SEAWALL := $(TARGET)/release/seawall
+OUT ?= out
+DATA ?= data
+CAMPAIGN ?= examples/double11/campaign.yaml
+# Real data for development; the parts that use it say so and pass when it is not there.
+export SEAWALL_DATA ?= ../shared/data
+
+# Fixed seeds find what broke; fresh ones find what was never right. A failure prints its seed.
+SIM_SEEDS_FIXED ?= 2000
+SIM_SEEDS_FRESH ?= 3000
+SIM_FRESH_FROM ?= $(shell date +%s%N)
+CRASH_ROUNDS ?= 20
+CRASH_ROUNDS_MANY ?= 300
+
+# What `make test` is, in this order; .ci/run goes through the same list.
+TEST_PARTS := fmt lint unit binaries sim crash-some recipes schema browser realdata
+
+.PHONY: help
+help: ## this list
+	@echo "make TARGET, where TARGET is one of"
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+.PHONY: setup
+setup: ## what `make rehearsal` needs on a fresh Debian 12 (installs packages through apt)
+	@tools/setup.sh build
+
+.PHONY: setup-test
+setup-test: ## the same for `make test`
+	@tools/setup.sh test
+
+.PHONY: build
+build: setup ## the release binary
+	cargo build --release --locked -p seawall
+
+# The simulator is built with the binary: alone it would choose other features and compile twice.
+.PHONY: binaries
+binaries: ## the release binary and the simulator
+	cargo build --release --locked -p seawall -p sim
+
+.PHONY: rehearsal
+rehearsal: build ## the main job: flood the bundled campaign, kill the shop once, audit the books
+	@mkdir -p $(OUT)
+	$(SEAWALL) rehearse $(CAMPAIGN) --out $(OUT)
+
+.PHONY: up
+up: build ## the shop on http://127.0.0.1:8080, admin listener on 8081, data in ./data
+	$(SEAWALL) up --data $(DATA)
+
+.PHONY: test
+test: setup-test $(TEST_PARTS) ## everything: format, lints, unit, integration, simulation, browser
+
+.PHONY: test-parts
+test-parts:
+	@echo $(TEST_PARTS)
+
+.PHONY: fmt
+fmt: ## formatting is as rustfmt wants it
+	cargo fmt --all --check
+
+.PHONY: lint
+lint: ## clippy, no warning allowed
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+.PHONY: unit
+unit: ## unit, integration and tidy tests
+	cargo test --workspace --locked --no-fail-fast
+
+.PHONY: sim
+sim: binaries ## the simulator on fixed and on fresh seeds
+	$(TARGET)/release/sim --from 1 --seeds $(SIM_SEEDS_FIXED)
+	$(TARGET)/release/sim --from $(SIM_FRESH_FROM) --seeds $(SIM_SEEDS_FRESH)
+
+.PHONY: crash-some
+crash-some: binaries ## SIGKILL the real binary at random moments under load, 20 times
+	SEAWALL_BIN=$(abspath $(SEAWALL)) tools/crash.sh $(CRASH_ROUNDS)
+
+.PHONY: crash
+crash: build ## the same, hundreds of times
+	SEAWALL_BIN=$(abspath $(SEAWALL)) tools/crash.sh $(CRASH_ROUNDS_MANY)
+
+.PHONY: recipes
+recipes: binaries ## every curl and wrk recipe of docs/clients.md, run as written
+	SEAWALL_BIN=$(abspath $(SEAWALL)) tools/recipes.sh
+
+.PHONY: schema
+schema: binaries ## schemathesis against the OpenAPI document, bounded
+	SEAWALL_BIN=$(abspath $(SEAWALL)) tools/schema.sh
+
+.PHONY: browser
+browser: binaries ## pages in a real browser
+	cd tests/browser && SEAWALL_BIN=$(abspath $(SEAWALL)) npm test --silent
+
+.PHONY: realdata
+realdata: binaries ## a real catalogue imported and a real shop's orders replayed (when the data is there)
+	SEAWALL_BIN=$(abspath $(SEAWALL)) tools/realdata.sh
+
+.PHONY: bench
+bench: build ## our own figures, in process and over HTTP, into out/bench
+	@mkdir -p $(OUT)/bench
+	$(SEAWALL) bench --out $(OUT)/bench
+
+.PHONY: bench-peers
+bench-peers: ## nginx, haproxy, Redis and PostgreSQL beside us in one run (QUICK=1: two minutes)
+	@tools/setup.sh bench
+	cargo build --release --locked -p seawall
+	SEAWALL_BIN=$(abspath $(SEAWALL)) OUT=$(OUT)/bench bench/peers.sh
+
+.PHONY: deny
+deny: ## licences, duplicates, advisories and sources of what we depend on
+	@command -v cargo-deny >/dev/null || [ -x $(TARGET)/tools/bin/cargo-deny ] || \
+	  cargo install --locked --root $(TARGET)/tools cargo-deny
+	PATH="$(abspath $(TARGET))/tools/bin:$$PATH" cargo deny --all-features check
+
+.PHONY: clean
+clean: ## all that was built and reported; never ./data
+	cargo clean
+	rm -rf $(OUT) tests/browser/node_modules
