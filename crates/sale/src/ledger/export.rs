@@ -3,8 +3,7 @@
 use super::orders::{OrderRow, OrderStatus};
 use super::rows::{self, ActHead, Broken, Head, Row};
 use super::{
-    Act, ActContent, Ledger, LineRow, Outcome, PaymentRow, Qty, Taken, ordinal_of, place,
-    request_hash, taken_hash, wide,
+    Act, ActContent, Ledger, LineRow, Outcome, PaymentRow, Qty, Taken, place, taken_hash, wide,
 };
 use crate::{At, BuyerId, Line};
 
@@ -256,13 +255,7 @@ impl Ledger {
             self.deadlines.entry(row.pay_by).or_default().push(ordinal);
         }
         self.orders.restore(ordinal, row);
-        let orders = &self.orders;
-        self.by_request
-            .insert(request_hash(request), ordinal as u32, |low| {
-                orders
-                    .get(ordinal_of(*low, orders))
-                    .map_or(0, |row| request_hash(row.request()))
-            });
+        self.index_request(request, ordinal);
     }
 }
 

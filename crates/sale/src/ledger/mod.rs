@@ -19,9 +19,9 @@ pub use payments::OpenPayment;
 use crate::outcome::{Effect, Effects, Outcome};
 use crate::{
     At, BuyerId, Command, CouponId, CouponTerms, Currency, Entry, Held, Line, LineIndex, Money,
-    OrderId, PaymentRef, Qty, RequestId, Seq, SkuId, SkuTerms, Text, UnitDelta, Windows,
+    OrderId, PaymentRef, Place, Qty, RequestId, Seq, SkuId, SkuTerms, Text, UnitDelta, Windows,
 };
-use digest::{Digest, RowHash, mix};
+use digest::{Digest, RowHash, hash_words, mix};
 use orders::{OrderRow, Orders};
 use std::collections::{BTreeMap, BTreeSet};
 use table::Sharded;
@@ -84,6 +84,14 @@ struct PaymentRow {
     state: PaymentState,
     refund_due: Money,
     refund_settled: Money,
+}
+
+/// Where the order of a request id is: the low half of its ordinal, and enough of the hash to grow
+/// the table without looking at the order.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    low: u32,
+    tag: u32,
 }
 
 /// Units that a buyer holds or has bought of a SKU.
@@ -158,8 +166,7 @@ pub struct Ledger {
     coupons: Vec<CouponRow>,
     coupon_codes: BTreeMap<Text, CouponId>,
     orders: Orders,
-    /// Low halves of ordinals; the order knows its request id.
-    by_request: Sharded<u32>,
+    by_request: Sharded<Slot>,
     lines: BTreeMap<u64, Box<[LineRow]>>,
     taken: Sharded<Taken>,
     used: BTreeSet<(CouponId, BuyerId)>,
@@ -172,6 +179,9 @@ pub struct Ledger {
     forget_acts: BTreeSet<(u64, RequestId)>,
     digest: Digest,
 }
+
+/// Lines of one order that are looked at ahead; the rest would push out what is needed first.
+const WARM_LINES_MAX: usize = 8;
 
 impl Default for Ledger {
     fn default() -> Self {
@@ -260,6 +270,20 @@ impl Ledger {
             } => self.return_units(*request, *order, lines, effects),
             Command::Tick => self.tick(effects),
         }
+    }
+
+    /// Looks at the places that placing these orders will read. Waiting for memory is most of the
+    /// work on a large ledger, and here the processor waits for many places at once. Changes nothing.
+    pub fn warm<'a>(&self, places: impl Iterator<Item = &'a Place>) -> usize {
+        let touched = places.map(|place| {
+            let hash = request_hash(place.request);
+            let request = self.by_request.touch(table_hash(tag(hash), hash));
+            let buyer = wide(place.buyer.0);
+            let taken = |l: &Line| self.taken.touch(taken_hash(buyer, l.sku));
+            let lines = place.lines.as_slice().iter().take(WARM_LINES_MAX);
+            usize::from(request) + lines.filter(|l| taken(l)).count()
+        });
+        touched.sum()
     }
 
     /// The number of the last entry applied; 0 before the first.
@@ -368,15 +392,34 @@ impl Ledger {
     }
     #[inline]
     fn find_request(&self, request: RequestId) -> Option<(u64, &OrderRow)> {
+        let hash = request_hash(request);
         let orders = &self.orders;
-        let same = |low: &u32| {
-            orders
-                .get(ordinal_of(*low, orders))
-                .is_some_and(|row| row.request() == request)
+        let same = |slot: &Slot| {
+            let row = || orders.get(ordinal_of(slot.low, orders));
+            slot.tag == tag(hash) && row().is_some_and(|row| row.request() == request)
         };
-        let low = *self.by_request.find(request_hash(request), same)?;
-        let ordinal = ordinal_of(low, orders);
+        let slot = self.by_request.find(table_hash(tag(hash), hash), same)?;
+        let ordinal = ordinal_of(slot.low, orders);
         Some((ordinal, orders.get(ordinal)?))
+    }
+    fn index_request(&mut self, request: RequestId, ordinal: u64) {
+        let hash = request_hash(request);
+        let slot = Slot {
+            low: ordinal as u32,
+            tag: tag(hash),
+        };
+        self.by_request
+            .insert(table_hash(slot.tag, hash), slot, |slot| {
+                table_hash(slot.tag, 0)
+            });
+    }
+    fn unindex_request(&mut self, request: RequestId, ordinal: u64) {
+        let hash = request_hash(request);
+        let place = table_hash(tag(hash), hash);
+        let same = |slot: &Slot| slot.low == ordinal as u32 && slot.tag == tag(hash);
+        self.by_request
+            .remove(place, same)
+            .expect("kept orders are indexed");
     }
     /// The first answer to an order, worked out again.
     fn held(&self, ordinal: u64, row: &OrderRow) -> Held {
@@ -446,6 +489,20 @@ fn wide(value: u128) -> [u64; 2] {
 fn request_hash(request: RequestId) -> u64 {
     let [low, high] = wide(request.0);
     mix(low, high)
+}
+
+/// The half of a request's hash that its slot keeps.
+#[inline]
+fn tag(hash: u64) -> u32 {
+    hash as u32
+}
+
+/// What the table is addressed by: shard bits from the whole hash, all else from the tag, so that
+/// a shard can be laid out anew from tags alone.
+#[inline]
+fn table_hash(tag: u32, hash: u64) -> u64 {
+    let within = u64::from(tag).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    within & !table::SHARD_MASK | hash & table::SHARD_MASK
 }
 
 #[inline]

@@ -1,7 +1,7 @@
 //! Accepted orders in the order of their acceptance, in chunks: found by number without a search,
 //! grown without moving, and given back chunk by chunk when all orders of one are forgotten.
 
-use super::digest::RowHash;
+use super::digest::hash_words;
 use crate::{BuyerId, CouponId, Currency, Money, Qty, RequestId, SkuId};
 use std::collections::VecDeque;
 
@@ -84,20 +84,22 @@ impl OrderRow {
     pub(super) fn hash(&self, ordinal: u64) -> u64 {
         let small = u64::from(self.sku.0) << 32 | u64::from(self.qty.0);
         let more = u64::from(self.returned.0) << 32 | u64::from(self.coupon);
-        RowHash::new(1)
-            .word(ordinal ^ (self.status as u64) << 56 ^ u64::from(self.many) << 60)
-            .word(self.request[0])
-            .word(self.request[1])
-            .word(self.buyer[0])
-            .word(self.buyer[1])
-            .word(self.held_at)
-            .word(self.pay_by)
-            .word(self.ended_at)
-            .word(self.price.0 as u64)
-            .word(small)
-            .word(more)
-            .word(self.currency.word())
-            .finish()
+        let kind = (self.status as u64) | u64::from(self.many) << 8 | self.currency.word() << 16;
+        let words = [
+            ordinal,
+            self.request[0],
+            self.request[1],
+            self.buyer[0],
+            self.buyer[1],
+            self.held_at,
+            self.pay_by,
+            self.ended_at,
+            self.price.0 as u64,
+            small,
+            more,
+            kind,
+        ];
+        hash_words(1, words)
     }
 }
 

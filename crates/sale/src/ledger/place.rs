@@ -3,7 +3,7 @@
 use super::orders::OrderStatus;
 use super::{
     BuyerId, CouponId, Currency, Effect, Effects, Held, Ledger, LineRow, Money, OrderId, OrderRow,
-    Outcome, Qty, SkuId, Taken, line_total, ordinal_of, request_hash, taken_hash, wide,
+    Outcome, Qty, SkuId, Taken, line_total, taken_hash, wide,
 };
 use crate::{At, Line, LineIndex, Lines, MalformedLines, Place, limits};
 
@@ -219,14 +219,7 @@ impl Ledger {
         );
         self.digest.add(row.hash(ordinal));
         self.orders.push(row);
-        let orders = &self.orders;
-        self.by_request
-            .insert(request_hash(place.request), ordinal as u32, |low| {
-                let row = orders
-                    .get(ordinal_of(*low, orders))
-                    .expect("indexed orders are kept");
-                request_hash(row.request())
-            });
+        self.index_request(place.request, ordinal);
         self.deadlines.entry(pay_by).or_default().push(ordinal);
         self.move_units(
             place.lines.as_slice(),

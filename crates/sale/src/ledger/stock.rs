@@ -2,7 +2,7 @@
 
 use super::{
     Act, ActContent, Books, CouponRow, Effect, Effects, Ledger, Money, Outcome, Qty, RowHash,
-    SkuRow, Taken,
+    SkuRow, Taken, hash_words,
 };
 use crate::{
     At, CouponId, CouponTerms, Millis, RequestId, SkuId, SkuTerms, Text, UnitDelta, Windows, limits,
@@ -256,12 +256,13 @@ impl SkuRow {
             held,
             sold,
         } = self.books;
-        RowHash::new(2)
-            .word(u64::from(sku.0) | u64::from(self.shut) << 32)
-            .word(self.terms_hash)
-            .word(u64::from(stocked.0) << 32 | u64::from(free.0))
-            .word(u64::from(held.0) << 32 | u64::from(sold.0))
-            .finish()
+        let words = [
+            u64::from(sku.0) | u64::from(self.shut) << 32,
+            self.terms_hash,
+            u64::from(stocked.0) << 32 | u64::from(free.0),
+            u64::from(held.0) << 32 | u64::from(sold.0),
+        ];
+        hash_words(2, words)
     }
 }
 
@@ -282,11 +283,8 @@ impl CouponRow {
 impl Taken {
     #[inline]
     pub(super) fn hash(&self) -> u64 {
-        RowHash::new(5)
-            .word(self.buyer[0])
-            .word(self.buyer[1])
-            .word(u64::from(self.sku.0) << 32 | u64::from(self.units.0))
-            .finish()
+        let what = u64::from(self.sku.0) << 32 | u64::from(self.units.0);
+        hash_words(5, [self.buyer[0], self.buyer[1], what])
     }
 }
 

@@ -5,6 +5,10 @@
 use hashbrown::HashTable;
 
 const SHARD_BITS: u32 = 12;
+const SHARD_SHIFT: u32 = 57 - SHARD_BITS;
+/// The bits of a hash that choose the shard: between the low ones and the top seven, which
+/// hashbrown uses. All entries of a shard share them, so laying it out anew may leave them out.
+pub(super) const SHARD_MASK: u64 = ((1 << SHARD_BITS) - 1) << SHARD_SHIFT;
 
 /// Entries are found by a hash that the caller computes and an equality that the caller knows.
 #[derive(Clone, Debug)]
@@ -18,14 +22,20 @@ impl<T> Sharded<T> {
             shards: (0..1 << SHARD_BITS).map(|_| HashTable::new()).collect(),
         }
     }
-    /// hashbrown uses the low bits and the top seven; the shard comes from between.
     #[inline]
     fn shard(hash: u64) -> usize {
-        (hash >> (57 - SHARD_BITS)) as usize & ((1 << SHARD_BITS) - 1)
+        ((hash & SHARD_MASK) >> SHARD_SHIFT) as usize
     }
     #[inline]
     pub(super) fn find(&self, hash: u64, eq: impl FnMut(&T) -> bool) -> Option<&T> {
         self.shards[Self::shard(hash)].find(hash, eq)
+    }
+    /// Brings the place of a hash near the processor; says only whether something was there.
+    #[inline]
+    pub(super) fn touch(&self, hash: u64) -> bool {
+        self.shards[Self::shard(hash)]
+            .find(hash, |_| true)
+            .is_some()
     }
     #[inline]
     pub(super) fn find_mut(&mut self, hash: u64, eq: impl FnMut(&T) -> bool) -> Option<&mut T> {

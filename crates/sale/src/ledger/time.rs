@@ -1,7 +1,7 @@
 //! Time passing: holds end, ended orders and remembered requests leave memory.
 
 use super::orders::OrderStatus;
-use super::{Effect, Effects, Ledger, OrderId, Outcome, request_hash};
+use super::{Effect, Effects, Ledger, OrderId, Outcome};
 use crate::outcome::EndReason;
 use crate::{At, Millis, PaymentRef, limits};
 
@@ -122,10 +122,7 @@ impl Ledger {
         }
         let row = self.orders.get(ordinal).expect("queued orders are kept");
         let (request, buyer) = (row.request(), row.buyer());
-        let same = |low: &u32| *low == ordinal as u32;
-        self.by_request
-            .remove(request_hash(request), same)
-            .expect("kept orders are indexed");
+        self.unindex_request(request, ordinal);
         let row = self.orders.remove(ordinal).expect("found above");
         self.digest.remove(row.hash(ordinal));
         if let Some(lines) = self.lines.remove(&ordinal) {
