@@ -1,2 +1,8 @@
-//! wire
+//! Every format Seawall has promised to keep: journal records, snapshots, files people write.
 pub mod campaign;
+pub mod catalogue;
+mod octets;
+pub mod record;
+pub mod snapshot;
+
+pub use octets::Malformed;
