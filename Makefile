@@ -78,13 +78,16 @@ sim: binaries ## the simulator on fixed and on fresh seeds
 	$(TARGET)/release/sim --from 1 --seeds $(SIM_SEEDS_FIXED)
 	$(TARGET)/release/sim --from $(SIM_FRESH_FROM) --seeds $(SIM_SEEDS_FRESH)
 
+# The test drives the release binary; it is built with the others, so nothing compiles twice.
+CRASH_TEST := SEAWALL_BIN=$(abspath $(SEAWALL)) cargo test --workspace --locked --test it -- --nocapture crash
+
 .PHONY: crash-some
 crash-some: binaries ## SIGKILL the real binary at random moments under load, 20 times
-	SEAWALL_BIN=$(abspath $(SEAWALL)) tools/crash.sh $(CRASH_ROUNDS)
+	SEAWALL_CRASH_ROUNDS=$(CRASH_ROUNDS) $(CRASH_TEST)
 
 .PHONY: crash
-crash: build ## the same, hundreds of times
-	SEAWALL_BIN=$(abspath $(SEAWALL)) tools/crash.sh $(CRASH_ROUNDS_MANY)
+crash: binaries ## the same, hundreds of times
+	SEAWALL_CRASH_ROUNDS=$(CRASH_ROUNDS_MANY) $(CRASH_TEST)
 
 .PHONY: recipes
 recipes: binaries ## every curl and wrk recipe of docs/clients.md, run as written
