@@ -1,0 +1,425 @@
+//! One connection: what it is doing, since when, and the future that drives it.
+//!
+//! hyper parses and frames. Time is kept here: instead of a timer per request, each connection
+//! notes what it is doing and since when, and its worker looks at all of them every
+//! `SWEEP_MS`. An order to end then goes to the connection, which obeys at its next turn.
+//! An idle connection gives its buffers back and waits as a bare socket ("parked").
+//! This file must not decide which connection has to end: `worker.rs` does.
+
+use super::Service;
+use super::body::Body;
+use super::framing::{Framing, Heard};
+use super::stats::Closed;
+use super::worker::Worker;
+use crate::limits::{LINGER_BYTES_MAX, LINGER_MS, LINGER_READ_BYTES};
+use bytes::Bytes;
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+use hyper::header::{CONNECTION, HeaderValue};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::server::conn::http1;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+
+/// What a client that was too slow is told; hyper is not asked, it has no answer to begin.
+const TOO_SLOW: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
+/// Milliseconds since the worker started, as of its last sweep.
+pub(super) type Clock = Rc<Cell<u32>>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Connected; not a byte so far.
+    Fresh,
+    /// Part of a request head is here.
+    Head,
+    /// From the complete head to the last byte of the answer handed to the socket.
+    Serving,
+    /// Between two requests.
+    Idle,
+}
+
+/// What the worker wants of a connection; obeyed at its next turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    None,
+    /// Give back the buffers if still idle.
+    Park,
+    /// End after the request in flight.
+    Drain,
+    /// With the reason to count, if it is one.
+    Close(Option<Closed>),
+}
+
+/// The notes of one connection, shared between its future and its worker.
+pub(super) struct ConnState {
+    pub phase: Cell<Phase>,
+    pub since_ms: Cell<u32>,
+    /// Since when the socket has taken nothing, while we have something to send.
+    pub blocked_ms: Cell<Option<u32>>,
+    pub parked: Cell<bool>,
+    pub slot: Cell<usize>,
+    order: Cell<Order>,
+    had_body: Cell<bool>,
+    /// Tells connections of one worker apart.
+    id: u64,
+    /// Reads since the last request began to be served.
+    head_reads: Cell<u8>,
+    clock: Clock,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl ConnState {
+    pub fn new(id: u64, clock: Clock) -> Rc<Self> {
+        Rc::new(ConnState {
+            phase: Cell::new(Phase::Fresh),
+            since_ms: Cell::new(clock.get()),
+            blocked_ms: Cell::new(None),
+            parked: Cell::new(true),
+            slot: Cell::new(usize::MAX),
+            order: Cell::new(Order::None),
+            had_body: Cell::new(false),
+            id,
+            head_reads: Cell::new(0),
+            clock,
+            waker: RefCell::new(None),
+        })
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        self.since_ms.set(self.clock.get());
+    }
+
+    /// Gives an order. One to close is never taken back, one to drain only by one to close.
+    pub fn order(&self, order: Order) {
+        let stronger = match (self.order.get(), order) {
+            (Order::Close(_), _) | (Order::Drain, Order::Park | Order::None) => false,
+            (Order::None | Order::Park | Order::Drain, _) => true,
+        };
+        if stronger {
+            self.order.set(order);
+            if let Some(waker) = &*self.waker.borrow() {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
+    fn listen_for_orders(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+}
+
+/// The socket as hyper sees it: notes arriving bytes and a socket that takes none. Shutdown is
+/// left to us, because a client that is still sending must see its answer first.
+struct Io {
+    socket: TokioIo<TcpStream>,
+    state: Rc<ConnState>,
+    heard: Rc<Heard>,
+}
+
+impl Io {
+    fn wrote<T>(&self, result: Poll<T>) -> Poll<T> {
+        match (&result, self.state.blocked_ms.get()) {
+            (Poll::Pending, None) => self.state.blocked_ms.set(Some(self.state.clock.get())),
+            (Poll::Ready(_), Some(_)) => self.state.blocked_ms.set(None),
+            (Poll::Pending, Some(_)) | (Poll::Ready(_), None) => {}
+        }
+        result
+    }
+}
+
+impl Read for Io {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.state.phase.get() == Phase::Serving {
+            return Pin::new(&mut self.socket).poll_read(cx, buf);
+        }
+        let Io {
+            socket,
+            state,
+            heard,
+        } = &mut *self;
+        let n = ready!(heard.poll_read(socket.inner_mut(), state.id, cx, buf))?;
+        if n > 0 {
+            if state.phase.get() != Phase::Head {
+                state.enter(Phase::Head);
+            }
+            state
+                .head_reads
+                .set(state.head_reads.get().saturating_add(1));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Write for Io {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.socket).poll_write(cx, buf);
+        self.wrote(result)
+    }
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
+        self.wrote(result)
+    }
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// One request from its head to the end of its answer, however that comes about.
+struct InFlight(Rc<ConnState>);
+
+impl InFlight {
+    fn begin(state: &Rc<ConnState>, has_body: bool) -> Self {
+        state.enter(Phase::Serving);
+        state.had_body.set(has_body);
+        InFlight(state.clone())
+    }
+}
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.enter(Phase::Idle);
+    }
+}
+
+/// The answer's body, which ends the request when hyper lets go of it.
+struct Tracked {
+    body: Body,
+    _in_flight: InFlight,
+}
+
+impl hyper::body::Body for Tracked {
+    type Data = Bytes;
+    type Error = Infallible;
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// How one stretch of driving ended.
+enum End {
+    /// hyper is done; `Some` if the bytes were not HTTP that we accept.
+    Finished(Option<Closed>),
+    Parked,
+    Ordered(Option<Closed>),
+}
+
+/// Serves one connection to its end. Its place in the worker is given back by the caller.
+pub(super) async fn serve<S: Service>(
+    worker: Rc<Worker<S>>,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    state: Rc<ConnState>,
+) {
+    let why = loop {
+        if let Err(why) = first_byte(&stream, &state).await {
+            break why;
+        }
+        state.parked.set(false);
+        let (end, socket) = drive(&worker, stream, peer, &state).await;
+        stream = socket;
+        match end {
+            End::Parked => state.parked.set(true),
+            End::Ordered(why) => {
+                if why == Some(Closed::SlowHead) {
+                    // Best effort: it fits the socket's buffer, or the client reads nothing.
+                    let _ = stream.try_write(TOO_SLOW);
+                }
+                break why;
+            }
+            End::Finished(why) => {
+                if why.is_some() || state.had_body.get() {
+                    linger(&mut stream).await;
+                }
+                break why;
+            }
+        }
+    };
+    if let Some(why) = why {
+        worker.count_closed(why);
+    }
+}
+
+/// Waits, holding no buffer, until the client sends something. `Err` says why not to go on.
+async fn first_byte(stream: &TcpStream, state: &ConnState) -> Result<(), Option<Closed>> {
+    let mut readable = std::pin::pin!(stream.readable());
+    poll_fn(|cx| {
+        state.listen_for_orders(cx);
+        match state.order.get() {
+            Order::Close(why) => return Poll::Ready(Err(why)),
+            // A fresh one may be about to send; its worker closes it if it does not.
+            Order::Drain if state.phase.get() == Phase::Idle => return Poll::Ready(Err(None)),
+            Order::Drain | Order::Park | Order::None => {}
+        }
+        readable.as_mut().poll(cx).map_err(|_| None)
+    })
+    .await
+}
+
+async fn drive<S: Service>(
+    worker: &Rc<Worker<S>>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    state: &Rc<ConnState>,
+) -> (End, TcpStream) {
+    let io = Io {
+        socket: TokioIo::new(stream),
+        state: state.clone(),
+        heard: worker.heard.clone(),
+    };
+    let service = hyper::service::service_fn(|req: Request<Incoming>| {
+        let framing = worker
+            .heard
+            .framing(&req, state.id, state.head_reads.take());
+        let in_flight = InFlight::begin(state, !req.body().is_end_stream());
+        let worker = worker.clone();
+        async move {
+            let started = Instant::now();
+            let mut response = match framing {
+                Framing::Ambiguous => {
+                    worker.count_closed(Closed::Malformed);
+                    refuse()
+                }
+                Framing::Length | Framing::Chunked => worker.service.call(req, peer).await,
+            };
+            if framing != Framing::Length {
+                // Whatever follows a chunked body is never taken for a request.
+                response
+                    .headers_mut()
+                    .insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            worker.count_answer(response.status().as_u16(), started.elapsed());
+            Ok::<_, Infallible>(response.map(|body| Tracked {
+                body,
+                _in_flight: in_flight,
+            }))
+        }
+    });
+    // A connection accepted while draining gets one request; `told` says that hyper knows.
+    let mut told = state.order.get() == Order::Drain;
+    let http = if told {
+        &worker.last_request
+    } else {
+        &worker.http
+    };
+    // Boxed so that a parked connection does not keep the room of a busy one.
+    let mut conn = Box::new(http.serve_connection(io, service));
+    let end = poll_fn(|cx| {
+        state.listen_for_orders(cx);
+        loop {
+            match state.order.get() {
+                Order::None => {}
+                // A head that has begun to arrive is still served.
+                Order::Drain if !told && state.phase.get() != Phase::Head => {
+                    told = true;
+                    Pin::new(&mut *conn).graceful_shutdown();
+                }
+                Order::Drain => {}
+                Order::Close(why) => return Poll::Ready(End::Ordered(why)),
+                Order::Park => {
+                    state.order.set(Order::None);
+                    if state.phase.get() == Phase::Idle && state.blocked_ms.get().is_none() {
+                        return Poll::Ready(End::Parked);
+                    }
+                }
+            }
+            let before = state.phase.get();
+            match Pin::new(&mut *conn).poll(cx) {
+                Poll::Ready(result) => {
+                    let malformed = result.is_err_and(|e| e.is_parse() || e.is_parse_too_large());
+                    let why = malformed.then_some(Closed::Malformed);
+                    return Poll::Ready(End::Finished(why));
+                }
+                // The head that a drain waited for is complete now: tell hyper.
+                Poll::Pending
+                    if !told
+                        && state.order.get() == Order::Drain
+                        && before == Phase::Head
+                        && state.phase.get() != Phase::Head => {}
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    })
+    .await;
+    finish(end, *conn)
+}
+
+fn refuse() -> Response<Body> {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response
+}
+
+/// Takes the socket back from hyper. A connection that is "idle" with the beginning of a
+/// request in hyper's buffer is not idle but slow.
+fn finish<S>(end: End, conn: http1::Connection<Io, S>) -> (End, TcpStream)
+where
+    S: hyper::service::HttpService<Incoming, ResBody = Tracked, Error = Infallible>,
+{
+    let parts = conn.into_parts();
+    let end = match end {
+        End::Parked if !parts.read_buf.is_empty() => End::Ordered(Some(Closed::SlowHead)),
+        End::Parked | End::Ordered(_) | End::Finished(_) => end,
+    };
+    (end, parts.io.socket.into_inner())
+}
+
+/// Ends our side, then reads and drops what the client still sends, so that the kernel does not
+/// answer it with a reset that overtakes the answer.
+async fn linger(stream: &mut TcpStream) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let drained = async {
+        stream.shutdown().await?;
+        let mut scratch = vec![0; LINGER_READ_BYTES];
+        let mut left = LINGER_BYTES_MAX;
+        while left > 0 {
+            match stream.read(&mut scratch).await? {
+                0 => break,
+                n => left = left.saturating_sub(n),
+            }
+        }
+        io::Result::Ok(())
+    };
+    // Whatever happens here, the answer has been sent and the connection ends.
+    let _ = tokio::time::timeout(Duration::from_millis(LINGER_MS), drained).await;
+}

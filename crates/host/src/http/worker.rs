@@ -1,0 +1,277 @@
+//! One worker: a thread with its own runtime, its own listening socket and its connections.
+//!
+//! It accepts, looks at the age of every connection once a sweep, makes room at the cap, and
+//! drains. Nothing here is shared with other workers but the counters and the switch.
+
+use super::conn::{Clock, ConnState, Order, Phase, serve};
+use super::framing::Heard;
+use super::stats::{Closed, HttpStats};
+use super::{ListenOptions, Service};
+use crate::drain::Drain;
+use crate::limits::{
+    ACCEPT_BURST_MAX, ACCEPT_PAUSE_MS, BACKLOG_CONNECTIONS, DRAIN_FRESH_MS, EVICT_LIST_MAX,
+    HEAD_BYTES_MAX, PARK_IDLE_MS, SWEEP_MS,
+};
+use hyper::server::conn::http1;
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+
+pub(super) struct Worker<S> {
+    pub service: S,
+    pub http: http1::Builder,
+    /// The same, for connections that get one request only.
+    pub last_request: http1::Builder,
+    options: ListenOptions,
+    index: usize,
+    stats: Arc<HttpStats>,
+    started: Instant,
+    clock: Clock,
+    pub heard: Rc<Heard>,
+    next_id: Cell<u64>,
+    conns: RefCell<Vec<Rc<ConnState>>>,
+    emptied: Notify,
+    draining: Cell<bool>,
+    /// Longest idle last, gathered at most once a sweep.
+    evictable: RefCell<Vec<(Rc<ConnState>, u32)>>,
+    may_gather: Cell<bool>,
+}
+
+impl<S: Service> Worker<S> {
+    pub fn new(
+        service: S,
+        options: ListenOptions,
+        index: usize,
+        stats: Arc<HttpStats>,
+    ) -> Rc<Self> {
+        let mut http = http1::Builder::new();
+        // No timer for hyper: the sweep keeps the times, without a timer per request. And no
+        // `pipeline_flush`: with it, an answer stays in the buffer while bytes of a further
+        // request are there, be they incomplete or the very garbage that is answered with 400.
+        http.header_read_timeout(None)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .max_header_size(HEAD_BYTES_MAX);
+        let mut last_request = http.clone();
+        last_request.keep_alive(false);
+        Rc::new(Worker {
+            service,
+            http,
+            last_request,
+            options,
+            index,
+            stats,
+            started: Instant::now(),
+            clock: Clock::default(),
+            heard: Rc::default(),
+            next_id: Cell::new(0),
+            conns: RefCell::default(),
+            emptied: Notify::new(),
+            draining: Cell::new(false),
+            evictable: RefCell::default(),
+            may_gather: Cell::new(true),
+        })
+    }
+
+    pub fn count_closed(&self, why: Closed) {
+        self.stats.count_closed(self.index, why);
+    }
+    pub fn count_answer(&self, status: u16, took: Duration) {
+        self.stats.count_answer(self.index, status, took);
+    }
+
+    /// Accepts until the switch is thrown, then drains; returns when all connections ended or
+    /// the time for that is over.
+    pub async fn run(self: Rc<Self>, listener: TcpListener, drain: Drain) {
+        let mut sweep = tokio::time::interval(Duration::from_millis(SWEEP_MS));
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut begun = std::pin::pin!(drain.begun());
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut begun => break,
+                _ = sweep.tick() => self.sweep(),
+                result = self.accept(&listener, ACCEPT_BURST_MAX) => if let Err(error) = result {
+                    self.stats.count_accept_error(self.index);
+                    tracing::warn!(%error, listener = self.options.name, "cannot accept");
+                    tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await;
+                },
+            }
+        }
+        self.tick();
+        // Who is in the kernel's queue has connected in good faith; closing would reset them.
+        self.draining.set(true);
+        let queued = self.accept(&listener, BACKLOG_CONNECTIONS as usize);
+        let _ = tokio::time::timeout(Duration::ZERO, queued).await;
+        drop(listener);
+        self.drain(&mut sweep).await;
+    }
+
+    async fn drain(self: &Rc<Self>, sweep: &mut tokio::time::Interval) {
+        for conn in self.conns.borrow().iter() {
+            conn.order(Order::Drain);
+        }
+        let deadline = tokio::time::sleep(Duration::from_millis(self.options.drain_ms.into()));
+        let mut deadline = std::pin::pin!(deadline);
+        while !self.conns.borrow().is_empty() {
+            tokio::select! {
+                () = self.emptied.notified() => {}
+                _ = sweep.tick() => self.sweep(),
+                () = &mut deadline => break,
+            }
+        }
+        for conn in self.conns.borrow().iter() {
+            let busy = conn.phase.get() == Phase::Serving;
+            conn.order(Order::Close(busy.then_some(Closed::DrainCut)));
+        }
+        // One turn for each to obey; what lingers after its answer is let go with the runtime.
+        tokio::task::yield_now().await;
+    }
+
+    /// Accepts what is waiting, at least one, at most `most`.
+    async fn accept(self: &Rc<Self>, listener: &TcpListener, most: usize) -> io::Result<()> {
+        std::future::poll_fn(|cx| {
+            for accepted in 0..most {
+                match listener.poll_accept(cx) {
+                    Poll::Ready(Ok((stream, peer))) => self.admit(stream, peer),
+                    // The peer gave up while it was queued: nothing of ours failed.
+                    Poll::Ready(Err(e)) if e.kind() == io::ErrorKind::ConnectionAborted => {}
+                    Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
+                    Poll::Pending if accepted == 0 => return Poll::Pending,
+                    Poll::Pending => break,
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
+    fn admit(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
+        self.stats.count_accepted(self.index);
+        if !self.stats.try_open(self.options.connections_max) {
+            if !self.evict_one() {
+                self.count_closed(Closed::Full);
+                return;
+            }
+            // The evicted one goes at its next turn: one above the cap until then.
+            self.stats.open_above();
+        }
+        let id = self.next_id.get();
+        self.next_id.set(id + 1);
+        let state = ConnState::new(id, self.clock.clone());
+        if self.draining.get() {
+            state.order(Order::Drain);
+        }
+        let mut conns = self.conns.borrow_mut();
+        state.slot.set(conns.len());
+        conns.push(state.clone());
+        let place = Place {
+            worker: self.clone(),
+            state: state.clone(),
+        };
+        let worker = self.clone();
+        tokio::task::spawn_local(async move {
+            let _place = place;
+            serve(worker, stream, peer, state).await;
+        });
+    }
+
+    fn tick(&self) {
+        // Wraps after 49 days; ages are differences, so that is no harm.
+        self.clock.set(self.started.elapsed().as_millis() as u32);
+    }
+
+    /// Looks at every connection: a few nanoseconds each.
+    fn sweep(&self) {
+        self.tick();
+        self.may_gather.set(true);
+        let now = self.clock.get();
+        for conn in self.conns.borrow().iter() {
+            let order = self.judge(conn, now);
+            if order != Order::None {
+                conn.order(order);
+            }
+        }
+    }
+
+    fn judge(&self, conn: &ConnState, now: u32) -> Order {
+        let o = &self.options;
+        let age = now.wrapping_sub(conn.since_ms.get());
+        if conn
+            .blocked_ms
+            .get()
+            .is_some_and(|at| now.wrapping_sub(at) > o.write_stall_ms)
+        {
+            return Order::Close(Some(Closed::WriteStall));
+        }
+        match conn.phase.get() {
+            Phase::Fresh if self.draining.get() && age > DRAIN_FRESH_MS => Order::Close(None),
+            Phase::Fresh if age > o.first_byte_ms => Order::Close(Some(Closed::Silent)),
+            Phase::Head if age > o.header_ms => Order::Close(Some(Closed::SlowHead)),
+            Phase::Idle if age > o.idle_ms => Order::Close(Some(Closed::Idle)),
+            Phase::Idle if !conn.parked.get() && age > PARK_IDLE_MS => Order::Park,
+            Phase::Fresh | Phase::Head | Phase::Idle | Phase::Serving => Order::None,
+        }
+    }
+
+    /// Orders the longest idle connection of this worker to close. `false`: nobody is idle.
+    fn evict_one(&self) -> bool {
+        if self.evictable.borrow().is_empty() && self.may_gather.replace(false) {
+            self.gather_evictable();
+        }
+        while let Some((conn, since)) = self.evictable.borrow_mut().pop() {
+            if is_idle(&conn) && conn.since_ms.get() == since && conn.slot.get() != usize::MAX {
+                conn.order(Order::Close(Some(Closed::Evicted)));
+                return true;
+            }
+        }
+        false
+    }
+
+    fn gather_evictable(&self) {
+        let now = self.clock.get();
+        let age = |conn: &ConnState| now.wrapping_sub(conn.since_ms.get());
+        let mut idle: Vec<_> = self
+            .conns
+            .borrow()
+            .iter()
+            .filter(|conn| is_idle(conn) && age(conn) >= self.options.evict_idle_ms)
+            .map(|conn| (conn.clone(), conn.since_ms.get()))
+            .collect();
+        // Youngest first: the oldest is taken from the end.
+        idle.sort_by_key(|(conn, _)| age(conn));
+        let surplus = idle.len().saturating_sub(EVICT_LIST_MAX);
+        idle.drain(..surplus);
+        *self.evictable.borrow_mut() = idle;
+    }
+}
+
+fn is_idle(conn: &ConnState) -> bool {
+    matches!(conn.phase.get(), Phase::Fresh | Phase::Idle)
+}
+
+/// A connection's place in its worker and under the cap, given back however it ends.
+struct Place<S> {
+    worker: Rc<Worker<S>>,
+    state: Rc<ConnState>,
+}
+
+impl<S> Drop for Place<S> {
+    fn drop(&mut self) {
+        let mut conns = self.worker.conns.borrow_mut();
+        let slot = self.state.slot.replace(usize::MAX);
+        conns.swap_remove(slot);
+        if let Some(moved) = conns.get(slot) {
+            moved.slot.set(slot);
+        }
+        self.worker.stats.release();
+        if conns.is_empty() {
+            self.worker.emptied.notify_one();
+        }
+    }
+}

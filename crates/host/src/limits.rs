@@ -1,0 +1,62 @@
+//! Every bound of a process, with its unit in the name and its reason beside it.
+
+/// Connections of one listener. 10,000 idle buyers fit with room for those who are busy.
+pub const CONNECTIONS_MAX: usize = 12_000;
+/// Worker threads of one listener: more cores than this are better used by more cells.
+pub const WORKERS_MAX: usize = 64;
+/// Connections the kernel keeps for us until we accept them; its own cap may be lower.
+pub const BACKLOG_CONNECTIONS: i32 = 4_096;
+/// Connections accepted in one go before the worker looks at anything else.
+pub const ACCEPT_BURST_MAX: usize = 64;
+/// Pause after the kernel refused to give us another descriptor; retrying at once would spin.
+pub const ACCEPT_PAUSE_MS: u64 = 50;
+
+/// From the first byte of a request head to its last. Slower senders hold memory for nothing.
+pub const HEADER_MS_DEFAULT: u32 = 5_000;
+/// A new connection that sends nothing. Browsers open spare ones; ten seconds serve them.
+pub const FIRST_BYTE_MS_DEFAULT: u32 = 10_000;
+/// A connection between two requests.
+pub const IDLE_MS_DEFAULT: u32 = 60_000;
+/// A response of which the client takes no byte.
+pub const WRITE_STALL_MS_DEFAULT: u32 = 30_000;
+/// In-flight requests get this long to end when the process drains.
+pub const DRAIN_MS_DEFAULT: u32 = 10_000;
+/// Accepted but silent when the drain begins: the request is probably on its way.
+pub const DRAIN_FRESH_MS: u32 = 250;
+/// Idle longer than this may be closed to make room for a new connection at the cap.
+pub const EVICT_IDLE_MS_DEFAULT: u32 = 1_000;
+/// Idle longer than this gives back its buffers (8 KiB and more) and keeps only its socket.
+pub const PARK_IDLE_MS: u32 = 2_000;
+/// How often a worker looks at the ages of its connections: the grain of every time above.
+pub const SWEEP_MS: u64 = 100;
+/// Connections noted as evictable in one look; the look costs time, so it is done once a sweep.
+pub const EVICT_LIST_MAX: usize = 1_024;
+
+/// Bytes of a request head, and the read buffer of a connection.
+pub const HEAD_BYTES_MAX: usize = 32 * 1_024;
+/// Bytes read at once while a head is awaited; one such buffer for a whole worker.
+pub const HEAD_READ_BYTES: usize = 16 * 1_024;
+/// Chunks a streaming answer may be ahead of its reader: then its sender has to wait or drop.
+pub const STREAM_CHUNKS_MAX: usize = 64;
+
+/// After an early answer the client may still be sending; what it sends is read and dropped,
+/// so that it sees the answer instead of a reset. Until it stops, or this long, or this much.
+pub const LINGER_MS: u64 = 2_000;
+pub const LINGER_BYTES_MAX: usize = 16 * 1_024 * 1_024;
+pub const LINGER_READ_BYTES: usize = 16 * 1_024;
+
+/// First allocation for a body that comes in pieces; it grows up to the caller's limit.
+pub const BODY_START_BYTES: usize = 8 * 1_024;
+
+const _: () = {
+    assert!(HEAD_BYTES_MAX >= 8 * 1_024, "hyper refuses smaller buffers");
+    assert!(
+        SWEEP_MS as u32 * 2 <= DRAIN_FRESH_MS,
+        "a sweep sees a fresh connection in time"
+    );
+    assert!(
+        PARK_IDLE_MS < IDLE_MS_DEFAULT,
+        "idle connections are parked before they end"
+    );
+    assert!(EVICT_LIST_MAX <= CONNECTIONS_MAX);
+};

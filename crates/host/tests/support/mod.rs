@@ -1,0 +1,241 @@
+//! A server with known paths, and a client that sends exactly the bytes it is told.
+#![allow(dead_code)]
+
+use host::Drain;
+use host::http::{Body, BodyError, HttpStats, ListenOptions, Listening, Service, read_body, start};
+use hyper::body::Incoming;
+use hyper::{Request, Response, StatusCode};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+
+/// Longest wait for anything; a test that needs it all has failed.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+pub const BODY_MS: u64 = 400;
+
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < PATIENCE, "waited in vain until {what}");
+        std::thread::park_timeout(Duration::from_millis(2));
+    }
+}
+
+#[derive(Clone)]
+struct Gate {
+    waiting: Arc<AtomicUsize>,
+    pass: Arc<Semaphore>,
+}
+
+struct Paths {
+    worker: usize,
+    gate: Gate,
+}
+
+impl Service for Paths {
+    async fn call(&self, request: Request<Incoming>, _peer: SocketAddr) -> Response<Body> {
+        match request.uri().path() {
+            "/worker" => Response::new(self.worker.to_string().into()),
+            "/flood" => Response::new(vec![b'.'; 64 * 1024 * 1024].into()),
+            "/echo" => echo(request.into_body()).await,
+            "/stream" => {
+                let (tx, body) = Body::stream();
+                tokio::task::spawn_local(async move {
+                    for n in 0.. {
+                        if tx.send(format!("data: {n}\n\n").into()).await.is_err() {
+                            break;
+                        }
+                    }
+                });
+                Response::new(body)
+            }
+            "/gate" => {
+                self.gate.waiting.fetch_add(1, SeqCst);
+                let _pass = self.gate.pass.acquire().await;
+                Response::new("through".into())
+            }
+            path if path.starts_with("/path/") => Response::new(path.to_owned().into()),
+            _ => Response::new("ok".into()),
+        }
+    }
+}
+
+async fn echo(body: Incoming) -> Response<Body> {
+    let read = read_body(body, BODY_BYTES_MAX, Duration::from_millis(BODY_MS)).await;
+    let status = match read {
+        Ok(bytes) => return Response::new(bytes.into()),
+        Err(BodyError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+        Err(BodyError::TooSlow { .. }) => StatusCode::REQUEST_TIMEOUT,
+        Err(BodyError::Broken) => StatusCode::BAD_REQUEST,
+    };
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = status;
+    response
+}
+
+pub struct Server {
+    pub addr: SocketAddr,
+    pub stats: Arc<HttpStats>,
+    pub drain: Drain,
+    gate: Gate,
+    started: Instant,
+    listening: Option<Listening>,
+}
+
+impl Server {
+    pub fn start(change: impl FnOnce(&mut ListenOptions)) -> Self {
+        let mut options = ListenOptions::new("test", "127.0.0.1:0".parse().unwrap());
+        change(&mut options);
+        let (drain, stats) = (Drain::new(), HttpStats::new());
+        let gate = Gate {
+            waiting: Arc::default(),
+            pass: Arc::new(Semaphore::new(0)),
+        };
+        let of_worker = gate.clone();
+        let make = move |worker| Paths {
+            worker,
+            gate: of_worker.clone(),
+        };
+        let listening = start(&options, make, drain.clone(), stats.clone()).unwrap();
+        let addr = listening.local_addr();
+        let started = Instant::now();
+        Server {
+            addr,
+            stats,
+            drain,
+            gate,
+            started,
+            listening: Some(listening),
+        }
+    }
+
+    pub fn connect(&self) -> Client {
+        let stream = TcpStream::connect(self.addr).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Client {
+            stream,
+            pending: Vec::new(),
+        }
+    }
+
+    pub fn waiting_at_gate(&self) -> usize {
+        self.gate.waiting.load(SeqCst)
+    }
+    pub fn open_gate(&self) {
+        self.gate.pass.add_permits(1_000);
+    }
+    /// Several sweeps have been, so that "longer idle" is visible to the server.
+    pub fn age_of_first_sweep_passed(&self) -> bool {
+        self.started.elapsed() > Duration::from_millis(500)
+    }
+    /// Drains and waits for the workers.
+    pub fn join(&mut self) {
+        self.drain.begin();
+        if let Some(listening) = self.listening.take() {
+            assert!(listening.join(), "a worker panicked");
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.open_gate();
+        self.drain.begin();
+        if let Some(listening) = self.listening.take() {
+            let whole = listening.join();
+            assert!(whole || std::thread::panicking(), "a worker panicked");
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+pub struct Client {
+    pub stream: TcpStream,
+    pending: Vec<u8>,
+}
+
+impl Client {
+    pub fn send(&mut self, bytes: &str) {
+        self.stream.write_all(bytes.as_bytes()).unwrap();
+    }
+    pub fn ask(&mut self, request: &str) -> Answer {
+        self.send(request);
+        self.answer()
+    }
+    pub fn try_ask(&mut self, request: &str) -> Option<Answer> {
+        self.stream.write_all(request.as_bytes()).ok()?;
+        self.try_answer()
+    }
+    pub fn post(&mut self, path: &str, body: &str) -> Answer {
+        let length = body.len();
+        self.ask(&format!(
+            "POST {path} HTTP/1.1\r\nHost: t\r\nContent-Length: {length}\r\n\r\n{body}"
+        ))
+    }
+    pub fn answer(&mut self) -> Answer {
+        self.try_answer()
+            .expect("an answer, but the connection ended")
+    }
+
+    /// One answer with a known length; `None` if the connection ends before.
+    pub fn try_answer(&mut self) -> Option<Answer> {
+        let head_end = loop {
+            if let Some(at) = self.pending.windows(4).position(|w| w == b"\r\n\r\n") {
+                break at + 4;
+            }
+            self.more()?;
+        };
+        let head = String::from_utf8(self.pending[..head_end].to_vec()).unwrap();
+        let length = head
+            .lines()
+            .find_map(|l| {
+                l.to_ascii_lowercase()
+                    .strip_prefix("content-length: ")?
+                    .parse()
+                    .ok()
+            })
+            .unwrap_or(0_usize);
+        while self.pending.len() < head_end + length {
+            self.more()?;
+        }
+        let rest = self.pending.split_off(head_end + length);
+        let body = String::from_utf8(self.pending.split_off(head_end)).unwrap();
+        self.pending = rest;
+        let status = head[9..12].parse().unwrap();
+        Some(Answer { status, head, body })
+    }
+
+    fn more(&mut self) -> Option<()> {
+        let mut some = [0; 16 * 1024];
+        match self.stream.read(&mut some) {
+            Ok(0) => None,
+            Ok(n) => {
+                self.pending.extend_from_slice(&some[..n]);
+                Some(())
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset => None,
+            Err(e) => panic!("no answer: {e}"),
+        }
+    }
+
+    /// The server ends the connection without sending anything more.
+    pub fn expect_end(&mut self, what: &str) {
+        assert!(self.pending.is_empty(), "{what}: unread {:?}", self.pending);
+        assert!(
+            self.more().is_none(),
+            "{what}: {:?}",
+            String::from_utf8_lossy(&self.pending)
+        );
+    }
+}
