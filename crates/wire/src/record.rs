@@ -43,6 +43,11 @@ pub fn begin(payload: &mut Vec<u8>, at: At) {
     payload.u64(at.0);
 }
 
+/// Sets the instant of a payload that was begun earlier.
+pub fn stamp(payload: &mut [u8], at: At) {
+    payload[1..HEAD_BYTES].copy_from_slice(&at.0.to_le_bytes());
+}
+
 /// Bytes before the first command.
 pub const HEAD_BYTES: usize = 9;
 
