@@ -170,5 +170,8 @@ case $WHAT in
     install_missing
     check_rust
     ;;
-  *) die "unknown part '$WHAT': expected build, test or bench" ;;
+  *)
+    say "unknown part '$WHAT': expected build, test or bench"
+    exit 64
+    ;;
 esac
