@@ -62,6 +62,7 @@ pub use ids::{
     Seq, SkuId, UnitDelta,
 };
 pub use ledger::{
-    Books, CouponView, Ledger, OpenPayment, OrderStatus, OrderView, PaymentState, SkuView, rows,
+    Books, CouponView, Ledger, OpenPayment, OrderStatus, OrderView, PaymentState, PaymentView,
+    SkuView, rows,
 };
 pub use outcome::{Effect, Effects, EndReason, Held, MalformedLines, NoEffects, Outcome};

@@ -2,6 +2,7 @@
 pub mod campaign;
 pub mod catalogue;
 mod octets;
+pub mod problem;
 pub mod record;
 pub mod snapshot;
 

@@ -14,7 +14,7 @@ mod table;
 mod time;
 
 pub use orders::OrderStatus;
-pub use payments::OpenPayment;
+pub use payments::{OpenPayment, PaymentView};
 
 use crate::outcome::{Effect, Effects, Outcome};
 use crate::{

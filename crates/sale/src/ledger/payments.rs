@@ -26,7 +26,34 @@ pub enum OpenPayment {
     },
 }
 
+/// What is known of one payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PaymentView {
+    pub payment: PaymentRef,
+    pub amount: Money,
+    pub state: PaymentState,
+    /// Due back in all, and what of it has gone.
+    pub refund_due: Money,
+    pub refund_settled: Money,
+}
+
 impl Ledger {
+    /// The payments of an order, by reference.
+    pub fn payments(&self, order: OrderId) -> Vec<PaymentView> {
+        let Some((ordinal, _)) = self.find_order(order) else {
+            return Vec::new();
+        };
+        let range = (ordinal, PaymentRef(0))..=(ordinal, PaymentRef(u128::MAX));
+        let view = |((_, payment), row): (&(u64, PaymentRef), &PaymentRow)| PaymentView {
+            payment: *payment,
+            amount: row.amount,
+            state: row.state,
+            refund_due: row.refund_due,
+            refund_settled: row.refund_settled,
+        };
+        self.payments.range(range).map(view).collect()
+    }
+
     /// All payments that are undecided or have a refund to settle, in the order of their orders.
     pub fn open_payments(&self) -> impl Iterator<Item = OpenPayment> {
         self.payments
