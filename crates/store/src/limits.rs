@@ -1,0 +1,33 @@
+//! Every bound of the query side, with its unit in the name and its reason beside it.
+
+use std::time::Duration;
+
+/// Changes of one projection transaction: large enough that the commit costs nothing per change,
+/// small enough that readers see new rows soon and the write-ahead log stays small.
+pub const BATCH_CHANGES_MAX: usize = 10_000;
+/// A transaction that is not full is committed after this long, so that a trickle is seen too.
+pub const BATCH_AGE_MAX: Duration = Duration::from_millis(100);
+/// Rows of one page of a listing.
+pub const PAGE_ROWS_MAX: usize = 1_000;
+/// Minutes of one answer about sales: a week.
+pub const SALES_MINUTES_MAX: usize = 7 * 24 * 60;
+/// How long a statement waits for another connection's lock before it fails.
+pub const LOCK_WAIT: Duration = Duration::from_secs(5);
+/// Prepared statements a connection keeps: more than there are in this crate.
+pub const STATEMENTS_MAX: usize = 64;
+/// Page cache of the connection that writes, in KiB.
+pub const WRITER_CACHE_KIB: i64 = 64 * 1024;
+/// Page cache of a connection that reads, in KiB.
+pub const READER_CACHE_KIB: i64 = 8 * 1024;
+/// Pages of write-ahead log after which SQLite copies them back by itself: 32 MiB.
+pub const WAL_PAGES: i64 = 8_192;
+/// Bytes of an e-mail address (RFC 5321, 4.5.3.1.3, less the angle brackets).
+pub const EMAIL_BYTES_MAX: usize = 254;
+/// Bytes of a person's name.
+pub const NAME_BYTES_MAX: usize = 200;
+/// Bytes of a password hash in PHC form.
+pub const HASH_BYTES_MAX: usize = 512;
+/// Bytes of an issuer's address and of a subject of an external sign-in (OpenID Connect caps a
+/// subject at 255).
+pub const ISSUER_BYTES_MAX: usize = 512;
+pub const SUBJECT_BYTES_MAX: usize = 255;
