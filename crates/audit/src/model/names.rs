@@ -1,0 +1,52 @@
+//! One short name for each outcome, for counts and traces.
+
+use sale::{MalformedLines, Outcome};
+
+/// The outcome's word; malformed lines are told apart, because each is a rule of its own.
+pub fn outcome_name(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Replayed(_) => "replayed",
+        Outcome::KeyReused => "key_reused",
+        Outcome::Malformed(MalformedLines::Empty) => "malformed_empty",
+        Outcome::Malformed(MalformedLines::TooMany) => "malformed_too_many",
+        Outcome::Malformed(MalformedLines::Quantity { .. }) => "malformed_quantity",
+        Outcome::Malformed(MalformedLines::Twice { .. }) => "malformed_twice",
+        Outcome::Malformed(MalformedLines::Currencies { .. }) => "malformed_currencies",
+        Outcome::Malformed(MalformedLines::Total) => "malformed_total",
+        Outcome::UnknownSku { .. } => "unknown_sku",
+        Outcome::NotOpen { .. } => "not_open",
+        Outcome::Closed { .. } => "closed",
+        Outcome::BuyerLimit { .. } => "buyer_limit",
+        Outcome::CouponUnknown => "coupon_unknown",
+        Outcome::CouponNotEligible { .. } => "coupon_not_eligible",
+        Outcome::CouponUsed => "coupon_used",
+        Outcome::CouponExhausted => "coupon_exhausted",
+        Outcome::SoldOut { .. } => "sold_out",
+        Outcome::Held(_) => "held",
+        Outcome::Configured => "configured",
+        Outcome::Listed { .. } => "listed",
+        Outcome::AlreadyListed { .. } => "already_listed",
+        Outcome::TermsSet => "terms_set",
+        Outcome::Opened => "opened",
+        Outcome::ShutDown => "shut_down",
+        Outcome::Adjusted { .. } => "adjusted",
+        Outcome::TooFewFree { .. } => "too_few_free",
+        Outcome::CouponCreated { .. } => "coupon_created",
+        Outcome::CouponExists { .. } => "coupon_exists",
+        Outcome::OutOfBounds => "out_of_bounds",
+        Outcome::PaymentBegun => "payment_begun",
+        Outcome::Paid => "paid",
+        Outcome::RefundDue { .. } => "refund_due",
+        Outcome::WrongAmount { .. } => "wrong_amount",
+        Outcome::PaymentAbandoned => "payment_abandoned",
+        Outcome::RefundSettled { .. } => "refund_settled",
+        Outcome::UnknownPayment => "unknown_payment",
+        Outcome::UnknownOrder => "unknown_order",
+        Outcome::Cancelled => "cancelled",
+        Outcome::NotHeld => "not_held",
+        Outcome::Returned { .. } => "returned",
+        Outcome::NotPaid => "not_paid",
+        Outcome::NotReturnable { .. } => "not_returnable",
+        Outcome::Ticked { .. } => "ticked",
+    }
+}
