@@ -119,8 +119,8 @@ bench-peers: ## nginx, haproxy, Redis and PostgreSQL beside us in one run (QUICK
 .PHONY: deny
 deny: ## licences, duplicates, advisories and sources of what we depend on
 	@command -v cargo-deny >/dev/null || [ -x $(TARGET)/tools/bin/cargo-deny ] || \
-	  cargo install --locked --root $(TARGET)/tools cargo-deny
-	PATH="$(abspath $(TARGET))/tools/bin:$$PATH" cargo deny --all-features check
+	  cargo install --locked --root $(TARGET)/tools cargo-deny@0.20.2
+	PATH="$(abspath $(TARGET))/tools/bin:$$PATH" cargo deny check
 
 .PHONY: clean
 clean: ## all that was built and reported; never ./data
