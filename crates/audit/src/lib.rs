@@ -12,6 +12,8 @@ mod hearing;
 pub mod limits;
 mod model;
 mod receipt;
+#[cfg(test)]
+mod tests;
 mod timeline;
 
 pub use auditor::{Auditor, Settings};
