@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-/// Changes of one projection transaction: large enough that the commit costs nothing per change,
-/// small enough that readers see new rows soon and the write-ahead log stays small.
-pub const BATCH_CHANGES_MAX: usize = 10_000;
+/// A projection transaction is committed once it has so many changes (and at most those of one
+/// more entry): enough that the commit costs nothing per change, few enough that readers see new
+/// rows soon and the write-ahead log stays small.
+pub const BATCH_CHANGES_FULL: usize = 10_000;
 /// A transaction that is not full is committed after this long, so that a trickle is seen too.
 pub const BATCH_AGE_MAX: Duration = Duration::from_millis(100);
 /// Rows of one page of a listing.
@@ -31,3 +32,19 @@ pub const HASH_BYTES_MAX: usize = 512;
 /// subject at 255).
 pub const ISSUER_BYTES_MAX: usize = 512;
 pub const SUBJECT_BYTES_MAX: usize = 255;
+/// Entries the follower replays before it looks whether it shall stop or commit: some 20 ms.
+pub const TURN_ENTRIES_MAX: usize = 20_000;
+/// How often the follower looks whether more is durable. It reads one number.
+pub const POLL: Duration = Duration::from_millis(10);
+/// How long it waits before it tries a failed commit again.
+pub const RETRY_WAIT: Duration = Duration::from_secs(1);
+/// The follower's priority: the sale comes first where processors are few.
+pub const FOLLOWER_NICE: i32 = 10;
+/// Entries between two snapshots: about two segments of the journal, half a second of replay.
+pub const SNAPSHOT_ENTRIES: u64 = 1_000_000;
+/// Good snapshots that stay: the newest, and one more should that one rot.
+pub const SNAPSHOTS_KEPT: usize = 2;
+/// Entries between two digests of the engine.
+pub const DIGEST_CHECK_ENTRIES: u64 = engine::limits::MARK_EVERY_ENTRIES;
+
+const _: () = assert!(SNAPSHOT_ENTRIES.is_multiple_of(DIGEST_CHECK_ENTRIES));

@@ -109,6 +109,10 @@ impl Projection {
         })
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.db.path
+    }
+
     pub fn applied(&self) -> Result<Applied, StoreError> {
         self.db
             .done("reading what was applied", applied(&self.db.connection))
@@ -143,6 +147,14 @@ impl Projection {
         Ok(after)
     }
 
+    #[cfg(test)]
+    pub(crate) fn do_not_wait_for_locks(&self) {
+        self.db
+            .connection
+            .busy_timeout(std::time::Duration::ZERO)
+            .unwrap();
+    }
+
     fn begin(&mut self) -> Result<Transaction<'_>, StoreError> {
         let path = &self.db.path;
         let connection = &mut self.db.connection;
@@ -151,13 +163,24 @@ impl Projection {
             .map_err(|error| StoreError::of(path, "starting a transaction", error))
     }
 
-    /// Copies the write-ahead log back into the file, as far as readers allow.
-    pub fn checkpoint(&mut self) -> Result<(), StoreError> {
+    /// Makes all that was committed survive a power cut too. `false` if a reader is in the way.
+    pub fn sync(&mut self) -> Result<bool, StoreError> {
+        let sql = "PRAGMA wal_checkpoint(FULL)";
         let done = self
             .db
             .connection
-            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-        self.db.done("copying the write-ahead log back", done)
+            .query_row(sql, [], |row| row.get::<_, i64>(0));
+        self.db
+            .done("copying the write-ahead log back", done)
+            .map(|busy| busy == 0)
+    }
+
+    /// Closes the file and leaves nothing beside it.
+    pub fn close(self) -> Result<(), StoreError> {
+        let Db { connection, path } = self.db;
+        connection
+            .close()
+            .map_err(|(_, error)| StoreError::of(&path, "closing", error))
     }
 }
 

@@ -45,7 +45,10 @@ impl Story {
         let mut dice = Dice(seed);
         let mut at = 1_794_400_000_000;
         for seq in 1..=entries {
-            at += dice.below(400);
+            // Several entries share an instant, as the commands of one batch do.
+            if seq.is_multiple_of(5) {
+                at += 1 + dice.below(2_000);
+            }
             let command = story.command(seq, &mut dice);
             story.step(Entry {
                 seq: Seq(seq),
@@ -217,6 +220,39 @@ fn place(seq: u64, dice: &mut Dice) -> Command {
         lines: Lines::from(lines),
         coupon,
     })
+}
+
+/// A journal with the entries of a story that follow what it has, batch by batch.
+pub(crate) fn write_journal<D: journal::Disk>(log: &mut journal::FileLog<D>, entries: &[Entry]) {
+    let next = journal::Log::next(log);
+    let rest = &entries[next as usize - 1..];
+    for group in rest.chunk_by(|a, b| a.at == b.at) {
+        let mut payload = Vec::new();
+        wire::record::begin(&mut payload, group[0].at);
+        group
+            .iter()
+            .for_each(|entry| wire::record::push(&mut payload, &entry.command));
+        let count = group.len() as u32;
+        let batch = journal::Batch {
+            first: group[0].seq.0,
+            count,
+            payload: &payload,
+        };
+        journal::Log::append(log, batch).unwrap();
+        let last = group[group.len() - 1].seq.0;
+        let settled = journal::Log::settle(log);
+        assert!(matches!(settled, journal::Settled::Durable { through } if through == last));
+    }
+}
+
+pub(crate) fn open_log<D: journal::Disk>(disk: &D, id: u128) -> journal::FileLog<D> {
+    let options = journal::Options {
+        id_if_new: id,
+        segment_bytes: 16 * 1024,
+        reserve_bytes: 0,
+        check_from: 1,
+    };
+    journal::FileLog::open(disk.clone(), options).unwrap().0
 }
 
 /// All rows of all tables, sorted, as text.
