@@ -138,6 +138,10 @@ impl FaultyDisk {
     pub fn set_faults(&self, faults: Faults) {
         self.machine().faults = faults;
     }
+    /// Draws from another seed from now on: forks of one disk then go different ways.
+    pub fn set_seed(&self, seed: u64) {
+        self.machine().random = seed;
+    }
     pub fn crash_at(&self, at: CrashAt) {
         self.machine().crash_at = Some(at);
     }

@@ -237,7 +237,9 @@ impl<D: Disk> FileLog<D> {
             needed_bytes,
             source,
         })?;
-        let before = self.current.header.first;
+        // An empty segment of another size is replaced under its own name.
+        let SegmentHeader { first, before, .. } = self.current.header;
+        let before = if first == self.next { before } else { first };
         match name_spare(&self.disk, self.meta, self.next, before, needed_bytes) {
             Ok(current) => self.current = current,
             Err(source) => {
