@@ -4,9 +4,16 @@
 //! explains how any of them starts, answers, gets asked about its health and stops.
 //! It must not know what is sold: no shop, no engine, no journal.
 
+pub mod admin;
+pub mod data_folder;
 mod drain;
+mod exit;
 pub mod http;
 pub mod limits;
+pub mod log;
 pub mod metrics;
+pub mod ready_file;
+pub mod signals;
 
 pub use drain::Drain;
+pub use exit::Exit;

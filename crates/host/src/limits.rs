@@ -22,7 +22,7 @@ pub const WRITE_STALL_MS_DEFAULT: u32 = 30_000;
 /// In-flight requests get this long to end when the process drains.
 pub const DRAIN_MS_DEFAULT: u32 = 10_000;
 /// Accepted but silent when the drain begins: the request is probably on its way.
-pub const DRAIN_FRESH_MS: u32 = 250;
+pub const DRAIN_FRESH_MS_DEFAULT: u32 = 250;
 /// Idle longer than this may be closed to make room for a new connection at the cap.
 pub const EVICT_IDLE_MS_DEFAULT: u32 = 1_000;
 /// Idle longer than this gives back its buffers (8 KiB and more) and keeps only its socket.
@@ -48,10 +48,19 @@ pub const LINGER_READ_BYTES: usize = 16 * 1_024;
 /// First allocation for a body that comes in pieces; it grows up to the caller's limit.
 pub const BODY_START_BYTES: usize = 8 * 1_024;
 
+/// An operator's request: lists of SKUs and terms, sent by hand or by a script.
+pub const ADMIN_BODY_BYTES_MAX: usize = 4 * 1_024 * 1_024;
+pub const ADMIN_BODY_MS: u64 = 5_000;
+/// Bytes read of the token's file: a token has 43.
+pub const TOKEN_FILE_BYTES_MAX: u64 = 256;
+
+/// Bytes of a configuration file: ours has under a hundred lines.
+pub const CONFIG_BYTES_MAX: u64 = 1_024 * 1_024;
+
 const _: () = {
     assert!(HEAD_BYTES_MAX >= 8 * 1_024, "hyper refuses smaller buffers");
     assert!(
-        SWEEP_MS as u32 * 2 <= DRAIN_FRESH_MS,
+        SWEEP_MS as u32 * 2 <= DRAIN_FRESH_MS_DEFAULT,
         "a sweep sees a fresh connection in time"
     );
     assert!(

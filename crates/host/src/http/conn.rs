@@ -28,6 +28,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
+use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 
 /// What a client that was too slow is told; hyper is not asked, it has no answer to begin.
@@ -281,8 +282,8 @@ pub(super) async fn serve<S: Service>(
 }
 
 /// Waits, holding no buffer, until the client sends something. `Err` says why not to go on.
+/// Peeks, because a socket just accepted counts as readable until a read says otherwise.
 async fn first_byte(stream: &TcpStream, state: &ConnState) -> Result<(), Option<Closed>> {
-    let mut readable = std::pin::pin!(stream.readable());
     poll_fn(|cx| {
         state.listen_for_orders(cx);
         match state.order.get() {
@@ -291,7 +292,13 @@ async fn first_byte(stream: &TcpStream, state: &ConnState) -> Result<(), Option<
             Order::Drain if state.phase.get() == Phase::Idle => return Poll::Ready(Err(None)),
             Order::Drain | Order::Park | Order::None => {}
         }
-        readable.as_mut().poll(cx).map_err(|_| None)
+        let mut byte = [0];
+        let peeked = ready!(stream.poll_peek(cx, &mut ReadBuf::new(&mut byte)));
+        Poll::Ready(if peeked.is_ok_and(|n| n > 0) {
+            Ok(())
+        } else {
+            Err(None)
+        })
     })
     .await
 }

@@ -56,6 +56,8 @@ pub struct ListenOptions {
     pub write_stall_ms: u32,
     pub evict_idle_ms: u32,
     pub drain_ms: u32,
+    /// How long, once draining, a connection that has not sent anything is still waited for.
+    pub drain_fresh_ms: u32,
 }
 
 impl ListenOptions {
@@ -72,6 +74,7 @@ impl ListenOptions {
             write_stall_ms: limits::WRITE_STALL_MS_DEFAULT,
             evict_idle_ms: limits::EVICT_IDLE_MS_DEFAULT,
             drain_ms: limits::DRAIN_MS_DEFAULT,
+            drain_fresh_ms: limits::DRAIN_FRESH_MS_DEFAULT,
         }
     }
 }

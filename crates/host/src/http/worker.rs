@@ -9,8 +9,8 @@ use super::stats::{Closed, HttpStats};
 use super::{ListenOptions, Service};
 use crate::drain::Drain;
 use crate::limits::{
-    ACCEPT_BURST_MAX, ACCEPT_PAUSE_MS, BACKLOG_CONNECTIONS, DRAIN_FRESH_MS, EVICT_LIST_MAX,
-    HEAD_BYTES_MAX, PARK_IDLE_MS, SWEEP_MS,
+    ACCEPT_BURST_MAX, ACCEPT_PAUSE_MS, BACKLOG_CONNECTIONS, EVICT_LIST_MAX, HEAD_BYTES_MAX,
+    PARK_IDLE_MS, SWEEP_MS,
 };
 use hyper::server::conn::http1;
 use std::cell::{Cell, RefCell};
@@ -114,6 +114,10 @@ impl<S: Service> Worker<S> {
 
     async fn drain(self: &Rc<Self>, sweep: &mut tokio::time::Interval) {
         for conn in self.conns.borrow().iter() {
+            if conn.phase.get() == Phase::Fresh {
+                // Its time to speak counts from here, however long it was silent before.
+                conn.since_ms.set(self.clock.get());
+            }
             conn.order(Order::Drain);
         }
         let deadline = tokio::time::sleep(Duration::from_millis(self.options.drain_ms.into()));
@@ -210,7 +214,7 @@ impl<S: Service> Worker<S> {
             return Order::Close(Some(Closed::WriteStall));
         }
         match conn.phase.get() {
-            Phase::Fresh if self.draining.get() && age > DRAIN_FRESH_MS => Order::Close(None),
+            Phase::Fresh if self.draining.get() && age > o.drain_fresh_ms => Order::Close(None),
             Phase::Fresh if age > o.first_byte_ms => Order::Close(Some(Closed::Silent)),
             Phase::Head if age > o.header_ms => Order::Close(Some(Closed::SlowHead)),
             Phase::Idle if age > o.idle_ms => Order::Close(Some(Closed::Idle)),

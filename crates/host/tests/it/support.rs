@@ -1,10 +1,10 @@
 //! A server with known paths, and a client that sends exactly the bytes it is told.
-#![allow(dead_code)]
 
 use host::Drain;
 use host::http::{Body, BodyError, HttpStats, ListenOptions, Listening, Service, read_body, start};
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -14,6 +14,8 @@ use tokio::sync::Semaphore;
 
 /// Longest wait for anything; a test that needs it all has failed.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+/// For one end of ten thousand connections, with room for other tests.
+const DESCRIPTORS: u64 = 11_000;
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 pub const BODY_MS: u64 = 400;
 
@@ -22,6 +24,20 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     while !holds() {
         assert!(started.elapsed() < PATIENCE, "waited in vain until {what}");
         std::thread::park_timeout(Duration::from_millis(2));
+    }
+}
+
+/// The soft limit of open files is often 1,024; the hard one is ours to use.
+pub fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    assert!(
+        limit.maximum.is_none_or(|most| most >= DESCRIPTORS),
+        "the hard limit of open files is {:?}, this test needs {DESCRIPTORS} (`ulimit -Hn`)",
+        limit.maximum
+    );
+    if limit.current.is_some_and(|now| now < DESCRIPTORS) {
+        let current = Some(DESCRIPTORS);
+        setrlimit(Resource::Nofile, Rlimit { current, ..limit }).unwrap();
     }
 }
 
@@ -34,11 +50,13 @@ struct Gate {
 struct Paths {
     worker: usize,
     gate: Gate,
+    stats: Arc<HttpStats>,
 }
 
 impl Service for Paths {
     async fn call(&self, request: Request<Incoming>, _peer: SocketAddr) -> Response<Body> {
         match request.uri().path() {
+            "/open" => Response::new(self.stats.open().to_string().into()),
             "/worker" => Response::new(self.worker.to_string().into()),
             "/flood" => Response::new(vec![b'.'; 64 * 1024 * 1024].into()),
             "/echo" => echo(request.into_body()).await,
@@ -61,6 +79,15 @@ impl Service for Paths {
             path if path.starts_with("/path/") => Response::new(path.to_owned().into()),
             _ => Response::new("ok".into()),
         }
+    }
+}
+
+/// For a listener that never comes about.
+pub struct Nothing;
+
+impl Service for Nothing {
+    async fn call(&self, _request: Request<Incoming>, _peer: SocketAddr) -> Response<Body> {
+        Response::new(Body::Empty)
     }
 }
 
@@ -95,10 +122,11 @@ impl Server {
             waiting: Arc::default(),
             pass: Arc::new(Semaphore::new(0)),
         };
-        let of_worker = gate.clone();
+        let (of_worker, counted) = (gate.clone(), stats.clone());
         let make = move |worker| Paths {
             worker,
             gate: of_worker.clone(),
+            stats: counted.clone(),
         };
         let listening = start(&options, make, drain.clone(), stats.clone()).unwrap();
         let addr = listening.local_addr();
@@ -114,13 +142,7 @@ impl Server {
     }
 
     pub fn connect(&self) -> Client {
-        let stream = TcpStream::connect(self.addr).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Client {
-            stream,
-            pending: Vec::new(),
-        }
+        Client::connect(self.addr)
     }
 
     pub fn waiting_at_gate(&self) -> usize {
@@ -166,6 +188,16 @@ pub struct Client {
 }
 
 impl Client {
+    pub fn connect(addr: SocketAddr) -> Self {
+        let stream = TcpStream::connect(addr).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Client {
+            stream,
+            pending: Vec::new(),
+        }
+    }
+
     pub fn send(&mut self, bytes: &str) {
         self.stream.write_all(bytes.as_bytes()).unwrap();
     }

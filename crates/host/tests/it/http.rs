@@ -1,11 +1,9 @@
 //! The accept loop from outside, with raw bytes: what it answers, refuses, closes and when.
 
-mod support;
-
+use crate::support::{self, Server, until};
 use host::http::Closed;
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
-use support::{Server, until};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: t\r\n\r\n";
 

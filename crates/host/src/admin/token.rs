@@ -1,0 +1,194 @@
+//! The operator token: 32 random bytes in a file that only the owner may read.
+//!
+//! It is created with the data folder, compared in constant time, and never printed: not by
+//! `Debug`, not in an error, not in a log.
+
+use crate::limits::TOKEN_FILE_BYTES_MAX;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use subtle::ConstantTimeEq;
+
+/// In the data folder.
+pub const FILE_NAME: &str = "operator.token";
+const TOKEN_BYTES: usize = 32;
+
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    #[error("cannot read the operator token {path:?}: {source}")]
+    Read { path: PathBuf, source: io::Error },
+    #[error("cannot create the operator token {path:?}: {source}")]
+    Create { path: PathBuf, source: io::Error },
+    #[error("{path:?} may be read by others (mode {mode:o}): expected 600; `chmod 600` it")]
+    Exposed { path: PathBuf, mode: u32 },
+    #[error(
+        "{path:?} holds no operator token: expected 32 bytes as base64url without padding; \
+         remove it to have a new one made"
+    )]
+    Malformed { path: PathBuf },
+}
+
+/// Proves that a request comes from an operator of this shop.
+pub struct OperatorToken {
+    text: String,
+}
+
+impl fmt::Debug for OperatorToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OperatorToken(…)")
+    }
+}
+
+impl OperatorToken {
+    /// For the server: reads the folder's token, or makes one if there is none.
+    pub fn load_or_create(data: &Path) -> Result<Self, TokenError> {
+        let path = data.join(FILE_NAME);
+        match Self::load(data) {
+            Err(TokenError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                create(&path).map_err(|source| TokenError::Create { path, source })
+            }
+            loaded => loaded,
+        }
+    }
+
+    /// For verbs that talk to a running server: reads the token, never makes one.
+    pub fn load(data: &Path) -> Result<Self, TokenError> {
+        let path = data.join(FILE_NAME);
+        let read = File::open(&path).and_then(|file| {
+            let mode = file.metadata()?.mode() & 0o777;
+            let mut text = String::new();
+            file.take(TOKEN_FILE_BYTES_MAX).read_to_string(&mut text)?;
+            Ok((mode, text))
+        });
+        let (mode, text) = match read {
+            Ok(read) => read,
+            Err(e) if e.kind() == io::ErrorKind::InvalidData => {
+                return Err(TokenError::Malformed { path });
+            }
+            Err(source) => return Err(TokenError::Read { path, source }),
+        };
+        if mode & 0o077 != 0 {
+            return Err(TokenError::Exposed { path, mode });
+        }
+        let text = text.trim_end();
+        match URL_SAFE_NO_PAD.decode(text) {
+            Ok(bytes) if bytes.len() == TOKEN_BYTES => Ok(OperatorToken { text: text.into() }),
+            Ok(_) | Err(_) => Err(TokenError::Malformed { path }),
+        }
+    }
+
+    /// The text behind `Bearer`, for whoever sends requests. Not for logs.
+    #[must_use]
+    pub fn secret(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the value of an `Authorization` header carries this token.
+    #[must_use]
+    pub fn admits(&self, authorization: &[u8]) -> bool {
+        let Some((scheme, given)) = authorization.split_at_checked("Bearer ".len()) else {
+            return false;
+        };
+        scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(given.ct_eq(self.text.as_bytes()))
+    }
+}
+
+/// Written whole, then given its name: a token is never seen half, and never replaced.
+fn create(path: &Path) -> io::Result<OperatorToken> {
+    let mut random = [0; TOKEN_BYTES];
+    File::open("/dev/urandom")?.read_exact(&mut random)?;
+    let text = URL_SAFE_NO_PAD.encode(random);
+    let beside = path.with_extension(format!("token.{}", std::process::id()));
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&beside)?;
+    writeln!(file, "{text}")?;
+    file.sync_all()?;
+    let named = std::fs::hard_link(&beside, path);
+    std::fs::remove_file(&beside)?;
+    named.map(|()| OperatorToken { text })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn made_once_then_read_again() {
+        let data = tempfile::tempdir().unwrap();
+        let made = OperatorToken::load_or_create(data.path()).unwrap();
+        let again = OperatorToken::load_or_create(data.path()).unwrap();
+        assert_eq!(made.secret(), again.secret());
+        assert_eq!(made.secret().len(), 43);
+        let mode = fs::metadata(data.path().join(FILE_NAME)).unwrap().mode() & 0o777;
+        assert_eq!(mode, 0o600);
+        assert_eq!(
+            fs::read_dir(data.path()).unwrap().count(),
+            1,
+            "nothing left beside it"
+        );
+        let other = tempfile::tempdir().unwrap();
+        let other = OperatorToken::load_or_create(other.path()).unwrap();
+        assert_ne!(made.secret(), other.secret());
+    }
+
+    #[test]
+    fn only_the_whole_token_is_admitted_and_never_shown() {
+        let data = tempfile::tempdir().unwrap();
+        let token = OperatorToken::load_or_create(data.path()).unwrap();
+        let s = token.secret();
+        let cases = [
+            (format!("Bearer {s}"), true),
+            (format!("bearer {s}"), true),
+            (format!("Bearer {}", &s[1..]), false),
+            (format!("Bearer {s}x"), false),
+            (format!("Basic {s}"), false),
+            (s.to_owned(), false),
+            ("Bearer ".into(), false),
+            (String::new(), false),
+        ];
+        for (value, admitted) in cases {
+            assert_eq!(token.admits(value.as_bytes()), admitted, "{value:?}");
+        }
+        assert!(!format!("{token:?}").contains(s));
+    }
+
+    #[test]
+    fn a_file_that_is_no_token_or_open_to_others_is_refused() {
+        let data = tempfile::tempdir().unwrap();
+        let missing = OperatorToken::load(data.path()).unwrap_err();
+        assert!(matches!(missing, TokenError::Read { .. }), "{missing:?}");
+        let made = OperatorToken::load_or_create(data.path()).unwrap();
+        let path = data.path().join(FILE_NAME);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let exposed = OperatorToken::load_or_create(data.path()).unwrap_err();
+        assert!(
+            matches!(exposed, TokenError::Exposed { mode: 0o640, .. }),
+            "{exposed:?}"
+        );
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        for bad in [
+            &b"short"[..],
+            b"",
+            b"\xff\xfe",
+            &made.secret().as_bytes()[1..],
+        ] {
+            fs::write(&path, bad).unwrap();
+            let refused = OperatorToken::load_or_create(data.path()).unwrap_err();
+            assert!(
+                matches!(refused, TokenError::Malformed { .. }),
+                "{bad:?}: {refused:?}"
+            );
+        }
+    }
+}

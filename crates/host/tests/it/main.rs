@@ -1,0 +1,9 @@
+//! The tests of a process from outside: one binary, ports found at start, temporary folders.
+
+mod admin;
+mod child;
+mod drain;
+mod http;
+mod many;
+mod process;
+mod support;
