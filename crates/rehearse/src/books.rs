@@ -15,18 +15,18 @@ use sale::{
     OrderId, Outcome, PaymentRef, Qty, RequestId, SkuId,
 };
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-/// How an idempotency key of a buyer becomes a request id: the front 16 bytes of SHA-256 over the
-/// buyer and the key.
+/// How an idempotency key of a buyer becomes a request id, as the API documents it: the front 16
+/// bytes, little end first, of SHA-256 over `order`, the buyer (little end first) and the key.
 pub fn request_id(buyer: BuyerId, key: &str) -> RequestId {
-    let digest = Sha256::new()
-        .chain_update(buyer.0.to_be_bytes())
-        .chain_update(key)
-        .finalize();
+    let hash = Sha256::new()
+        .chain_update(b"order")
+        .chain_update(buyer.0.to_le_bytes());
+    let digest = hash.chain_update(key).finalize();
     let mut front = [0; 16];
     front.copy_from_slice(&digest[..16]);
-    RequestId(u128::from_be_bytes(front))
+    RequestId(u128::from_le_bytes(front))
 }
 
 /// A buyer or a payment as the API writes it: 32 hexadecimal digits.
@@ -43,6 +43,46 @@ pub struct Channel {
     pub payment: PaymentRef,
     pub captured: Money,
     pub refunded: Money,
+}
+
+#[derive(serde::Deserialize)]
+struct Fact {
+    payment: String,
+    order: String,
+    amount: i64,
+    state: String,
+}
+
+/// Reads the channel's ledger: JSON Lines, one fact each, the latest of a payment counts. A torn
+/// last line is no fact.
+pub fn channel(text: &str) -> Result<Vec<Channel>, String> {
+    let mut payments: BTreeMap<PaymentRef, Channel> = BTreeMap::new();
+    for (index, line) in text.split_inclusive('\n').enumerate() {
+        let Some(line) = line.strip_suffix('\n') else {
+            break;
+        };
+        let wrong = |what: &str| format!("line {}: {what}", index + 1);
+        let fact: Fact = serde_json::from_str(line).map_err(|error| wrong(&error.to_string()))?;
+        let payment = opaque(&fact.payment).map(PaymentRef);
+        let payment = payment.ok_or_else(|| wrong("a payment is 32 hexadecimal digits"))?;
+        let order = OrderId::parse(&fact.order);
+        let order = order.ok_or_else(|| wrong("an order is 13 characters"))?;
+        let (captured, refunded) = (Money::ZERO, Money::ZERO);
+        let row = payments.entry(payment);
+        let row = row.or_insert(Channel {
+            order,
+            payment,
+            captured,
+            refunded,
+        });
+        match fact.state.as_str() {
+            "captured" => row.captured = Money(fact.amount),
+            "refunded" => row.refunded = Money(fact.amount),
+            "authorised" | "declined" | "void" => {}
+            other => return Err(wrong(&format!("state {other:?} is none of the channel's"))),
+        }
+    }
+    Ok(payments.into_values().collect())
 }
 
 /// Where the entries of a run come from.
@@ -388,5 +428,40 @@ impl Audited {
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_channels_ledger_is_folded_by_payment() {
+        let order = OrderId(4_097);
+        let fact = |state: &str, amount: i64| {
+            format!(
+                "{{\"payment\":\"{:032x}\",\"order\":\"{order}\",\"amount\":{amount},\
+                 \"currency\":\"EUR\",\"state\":\"{state}\"}}\n",
+                7
+            )
+        };
+        let text = [
+            fact("authorised", 5),
+            fact("captured", 5),
+            fact("refunded", 2),
+        ]
+        .concat();
+        let (payment, captured, refunded) = (PaymentRef(7), Money(5), Money(2));
+        let expected = vec![Channel {
+            order,
+            payment,
+            captured,
+            refunded,
+        }];
+        assert_eq!(channel(&text), Ok(expected.clone()));
+        assert_eq!(channel(&format!("{text}{{\"payme")), Ok(expected));
+        let wrong = channel(&format!("{text}{{}}\n")).unwrap_err();
+        assert!(wrong.starts_with("line 4: "), "{wrong}");
+        assert!(channel(&fact("lost", 1)).is_err());
     }
 }

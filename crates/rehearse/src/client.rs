@@ -147,6 +147,11 @@ impl Connection {
     }
 }
 
+/// The answer that `input` starts with, if it is there whole.
+pub fn whole(input: &[u8]) -> Option<Answer> {
+    parse(input).ok()?.map(|parsed| parsed.answer)
+}
+
 struct Parsed {
     answer: Answer,
     /// Bytes of head and body together.

@@ -129,15 +129,17 @@ impl FakeShop {
     /// Ends holds until none is left, and hands out the journal.
     pub(crate) fn entries(&self) -> Vec<Entry> {
         let mut state = self.lock();
-        let end = state.ledger.at().plus(Millis(self.hold_ms + 1_000));
-        let seq = Seq(state.entries.len() as u64 + 1);
-        let entry = Entry {
-            seq,
-            at: end,
-            command: Command::Tick,
-        };
-        state.ledger.apply(&entry, &mut NoEffects);
-        state.entries.push(entry);
+        for _ in 0..self.hold_ms / 500 + 2 {
+            let at = state.ledger.at().plus(Millis(500));
+            let seq = Seq(state.entries.len() as u64 + 1);
+            let entry = Entry {
+                seq,
+                at,
+                command: Command::Tick,
+            };
+            state.ledger.apply(&entry, &mut NoEffects);
+            state.entries.push(entry);
+        }
         state.entries.clone()
     }
 

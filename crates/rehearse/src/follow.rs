@@ -29,7 +29,7 @@ pub struct Purchase {
     payment: u8,
     polls: u8,
     /// Units are asked back as soon as it is paid.
-    return_waits: Option<u32>,
+    return_waits: Vec<u32>,
 }
 
 impl Load {
@@ -59,7 +59,7 @@ impl Load {
                 if purchase.paid {
                     self.send(task);
                 } else {
-                    purchase.return_waits = Some(plan);
+                    purchase.return_waits.push(plan);
                     self.measured.in_time += 1;
                 }
             }
@@ -413,7 +413,7 @@ impl Load {
         let purchase = &mut self.purchases[basket as usize];
         let Some(held) = purchase.held else { return };
         let first = !std::mem::replace(&mut purchase.paid, true);
-        let waits = purchase.return_waits.take();
+        let waits = std::mem::take(&mut purchase.return_waits);
         self.measured.second(now).paid += u64::from(first);
         let amount = held.total.0;
         self.receipt(
@@ -426,7 +426,7 @@ impl Load {
             },
             now,
         );
-        if let Some(plan) = waits {
+        for plan in waits {
             self.later(now, Task::following(now, Ask::Return(plan)));
         }
     }

@@ -7,14 +7,15 @@ use crate::answers::Class;
 use crate::limits::{LATENCY_US_MAX, SECONDS_MAX};
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::RwLock;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 /// What the generator and the one who kills tell each other while a run goes on.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Shared {
-    /// Microseconds from the start of the plan; `u64::MAX` is not yet.
-    pub killed_us: AtomicU64,
-    pub back_us: AtomicU64,
+    /// From each kill to the first answer after it, in microseconds from the start of the plan;
+    /// `u64::MAX` while the shop is not back.
+    kills: RwLock<Vec<(u64, u64)>>,
     /// The run ends early, its verdict is void.
     pub stop: AtomicBool,
     pub planned: AtomicU64,
@@ -26,32 +27,32 @@ pub struct Shared {
     pub open: AtomicU64,
 }
 
-impl Default for Shared {
-    fn default() -> Self {
-        let zero = AtomicU64::default;
-        Shared {
-            killed_us: AtomicU64::new(u64::MAX),
-            back_us: AtomicU64::new(u64::MAX),
-            stop: AtomicBool::new(false),
-            planned: zero(),
-            sent: zero(),
-            answered: zero(),
-            held: zero(),
-            paid: zero(),
-            errors: zero(),
-            open: zero(),
+impl Shared {
+    /// To be called before the kill, so that nothing it breaks counts as outside of it.
+    pub fn killed(&self, us: u64) {
+        self.kills().push((us, u64::MAX));
+    }
+    pub fn back(&self, us: u64) {
+        if let Some((_, back)) = self.kills().last_mut() {
+            *back = us;
         }
     }
-}
-
-impl Shared {
-    /// Whether any moment from `planned` to `ended` fell between the kill and the first answer
+    fn kills(&self) -> std::sync::RwLockWriteGuard<'_, Vec<(u64, u64)>> {
+        self.kills
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+    /// Whether any moment from `planned` to `ended` fell between a kill and the first answer
     /// after it.
     pub fn in_kill(&self, planned_us: u64, ended_us: u64) -> bool {
-        let killed = self.killed_us.load(Ordering::Acquire);
-        killed != u64::MAX
-            && ended_us >= killed
-            && planned_us <= self.back_us.load(Ordering::Acquire)
+        let kills = self
+            .kills
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        kills
+            .iter()
+            .rev()
+            .any(|(killed, back)| ended_us >= *killed && planned_us <= *back)
     }
 }
 
@@ -68,6 +69,8 @@ pub struct Second {
     pub turned_away: u64,
     pub errors: u64,
     pub retried: u64,
+    /// Answers to orders, refusals included.
+    pub orders: u64,
     /// Latency of what was planned in this second.
     pub latency: Histogram<u32>,
 }
@@ -85,6 +88,7 @@ impl Second {
             turned_away: 0,
             errors: 0,
             retried: 0,
+            orders: 0,
             latency: histogram(2),
         }
     }
@@ -122,7 +126,7 @@ impl Latency {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Split {
     pub in_kill: u64,
     pub outside: u64,
@@ -136,6 +140,7 @@ impl Split {
             self.outside += 1;
         }
     }
+    #[cfg(test)]
     pub fn all(self) -> u64 {
         self.in_kill + self.outside
     }
@@ -188,7 +193,9 @@ impl Measured {
         self.every.record(us, in_kill);
         self.latency.entry(class).or_default().record(us, in_kill);
         self.second(planned_us).latency.saturating_record(us.max(1));
-        self.second(ended_us).answered += 1;
+        let second = self.second(ended_us);
+        second.answered += 1;
+        second.orders += u64::from(class == Class::Order);
     }
     pub fn error(&mut self, label: &str, ended_us: u64, in_kill: bool) {
         match self.errors.get_mut(label) {

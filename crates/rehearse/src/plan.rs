@@ -82,6 +82,7 @@ pub struct Plan {
 
 impl Plan {
     /// Units asked for by product.
+    #[cfg(test)]
     pub fn demand(&self) -> Vec<u64> {
         let mut units = vec![0u64; self.products.len()];
         for basket in &self.baskets {

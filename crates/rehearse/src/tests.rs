@@ -217,11 +217,11 @@ fn after_a_kill_everybody_asks_again_under_the_same_key() {
     let start = Instant::now();
     let ran = run(&mut shop, plan_of(5, products), |shop, shared| {
         until(start, 1_500);
-        shared.killed_us.store(1_400_000, Ordering::SeqCst);
+        shared.killed(1_400_000);
         shop.kill();
         until(start, 2_000);
         shop.open();
-        shared.back_us.store(2_100_000, Ordering::SeqCst);
+        shared.back(2_100_000);
     });
     let measured = &ran.outcome.measured;
     assert!(measured.retried > 100, "{} retried", measured.retried);
@@ -262,4 +262,88 @@ fn a_shop_that_forgets_what_it_promised_is_found_out() {
     let audited = judge(&shop, &ran, 0);
     let acknowledged = audited.verdict.check(audit::names::ACKNOWLEDGED).unwrap();
     assert!(!acknowledged.passed, "{:?}", audited.verdict.checks);
+}
+
+#[test]
+fn the_report_agrees_with_itself_and_its_page_stands_alone() {
+    let products = products(5, 20);
+    let mut shop = FakeShop::start(&products, 3, 400);
+    let start = Instant::now();
+    let ran = run(&mut shop, plan_of(7, products), |shop, shared| {
+        until(start, 1_500);
+        shared.killed(1_400_000);
+        shop.kill();
+        shop.open();
+        shared.back(1_800_000);
+    });
+    let audited = judge(&shop, &ran, 300);
+    let kill = crate::run::Kill {
+        killed_us: 1_500_000,
+        back_us: 1_800_000,
+        restart: Duration::from_millis(200),
+    };
+    let plan = Arc::clone(&ran.plan);
+    let ran = crate::run::Ran {
+        outcome: ran.outcome,
+        audited: Some(audited),
+        kills: vec![kill],
+        settled: true,
+        first_start: Duration::from_millis(50),
+        channel_seen: true,
+    };
+    let expectations = wire::campaign::Expectations {
+        min_rps_at_t0: 900,
+        error_share_max: 0.01,
+        ..wire::campaign::Expectations::default()
+    };
+    let demands = crate::judge::Demands {
+        expectations,
+        t0: true,
+        kills: 1,
+    };
+    let body = crate::report::body("A <small> sale", 7, &plan, &ran, &demands, Vec::new());
+    assert_eq!(
+        crate::judge::verdict(&body.expectations),
+        wire::report::Verdict::Holds,
+        "{:#?}",
+        body.expectations
+    );
+    let report = crate::Report {
+        envelope: wire::report::Report {
+            version: wire::report::VERSION,
+            kind: "rehearsal".to_owned(),
+            name: "small".to_owned(),
+            verdict: wire::report::Verdict::Holds,
+            exit_code: 0,
+            command: "seawall rehearse small".to_owned(),
+            build: crate::build(),
+            machine: crate::machine(),
+            started: "2026-11-11T00:00:00Z".to_owned(),
+            seconds: 3.5,
+            body,
+        },
+    };
+    let page = report.to_html();
+    if let Some(path) = std::env::var_os("SEAWALL_KEEP_PAGE") {
+        report.write_html(Path::new(&path)).unwrap();
+    }
+    for foreign in [
+        "http:", "https:", "src=", "@import", "url(", "<script", "<link",
+    ] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+    assert!(page.contains("A &lt;small&gt; sale") && page.matches("<svg").count() == 4);
+    let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
+    let held = json["body"]["orders"]["held"].as_u64().unwrap();
+    assert_eq!(json["body"]["books"]["orders"].as_u64(), Some(held));
+    let table = report.table();
+    let line = format!("  held {held:>35}");
+    assert!(table.contains("Verdict: HOLDS (exit code 0)"), "{table}");
+    assert!(
+        table
+            .lines()
+            .any(|l| l.split_whitespace().eq(line.split_whitespace())),
+        "{line}\n{table}"
+    );
+    println!("{table}");
 }

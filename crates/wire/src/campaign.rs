@@ -104,6 +104,8 @@ pub struct Mix {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rehearsal {
     pub kill_at_ms: Option<i64>,
+    /// Replaces the holds of the catalogue, so that they end and sell again within the run.
+    pub hold_ms: Option<u64>,
     pub expectations: Expectations,
 }
 
@@ -437,6 +439,7 @@ fn read_rehearsal(r: &mut Reader, top: &mut Fields<'_>) -> Option<Rehearsal> {
     let Some(field) = top.optional("rehearsal") else {
         return Some(Rehearsal {
             kill_at_ms: None,
+            hold_ms: None,
             expectations: standard,
         });
     };
@@ -445,18 +448,25 @@ fn read_rehearsal(r: &mut Reader, top: &mut Fields<'_>) -> Option<Rehearsal> {
     let kill = fields
         .optional("kill_at")
         .map(|f| r.scalar(f.node, "rehearsal.kill_at", span()));
+    let (low, high) = (
+        sale::limits::HOLD_MS_MIN as i64,
+        sale::limits::HOLD_MS_MAX as i64,
+    );
+    let hold = fields
+        .optional("hold")
+        .map(|f| r.scalar(f.node, "rehearsal.hold", offset_ms(low, high)));
     let expected = fields.optional("expectations");
     fields.done(r);
     let expectations = match expected {
         None => Some(standard),
         Some(field) => read_expectations(r, field, &standard),
     };
-    let kill_at_ms = match kill {
-        None => None,
-        Some(offset) => Some(offset?),
-    };
+    // A key that is there and wrong is no key that is not there.
+    let kill_at_ms = kill.map_or(Some(None), |offset| offset.map(Some));
+    let hold_ms = hold.map_or(Some(None), |ms| ms.map(|ms| Some(ms.unsigned_abs())));
     Some(Rehearsal {
-        kill_at_ms,
+        kill_at_ms: kill_at_ms?,
+        hold_ms: hold_ms?,
         expectations: expectations?,
     })
 }

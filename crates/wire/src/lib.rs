@@ -4,6 +4,7 @@ pub mod catalogue;
 mod octets;
 pub mod problem;
 pub mod record;
+pub mod report;
 pub mod snapshot;
 
 pub use octets::Malformed;
