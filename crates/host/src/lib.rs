@@ -5,6 +5,7 @@
 //! It must not know what is sold: no shop, no engine, no journal.
 
 pub mod admin;
+pub mod config;
 pub mod data_folder;
 mod drain;
 mod exit;

@@ -57,6 +57,11 @@ pub const TOKEN_FILE_BYTES_MAX: u64 = 256;
 /// Bytes of a configuration file: ours has under a hundred lines.
 pub const CONFIG_BYTES_MAX: u64 = 1_024 * 1_024;
 
+/// Cells of a fleet: ten bits of an order id.
+pub const CELLS_MAX: u16 = 1_024;
+/// Windows of remembering: ten years of seconds.
+pub const WINDOW_SECONDS_MAX: u64 = 3_650 * 24 * 3_600;
+
 const _: () = {
     assert!(HEAD_BYTES_MAX >= 8 * 1_024, "hyper refuses smaller buffers");
     assert!(

@@ -2,6 +2,7 @@
 
 mod admin;
 mod child;
+mod config;
 mod drain;
 mod http;
 mod many;
