@@ -77,7 +77,13 @@ fn push_cards(out: &mut String, body: &Body) {
 fn push_charts(out: &mut String, body: &Body) {
     let kills: Vec<(f64, f64)> = body.kills.iter().map(|k| (k.killed_s, k.back_s)).collect();
     let draw = |title: &str, unit: &str, kind: Kind, series: Vec<Series>| {
-        let (t0, kills, seconds) = (body.t0_s, kills.clone(), body.seconds.len());
+        // Holds go on ending after the last arrival: the stock's curve is longer than the others.
+        let longest = series
+            .iter()
+            .map(|series| series.values.len())
+            .max()
+            .unwrap_or(0);
+        let (t0, kills, seconds) = (body.t0_s, kills.clone(), body.seconds.len().max(longest));
         svg(&Chart {
             title,
             unit,
@@ -149,7 +155,7 @@ fn push_charts(out: &mut String, body: &Body) {
 }
 
 fn push_section(out: &mut String, section: &Section) {
-    let wide = if section.rows.first().is_some_and(|row| row.len() > 2) {
+    let wide = if section.rows.first().is_some_and(|row| row.len() > 3) {
         " class=\"wide\""
     } else {
         ""

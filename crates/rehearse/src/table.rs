@@ -30,8 +30,8 @@ fn percent(share: f64) -> String {
 pub(crate) fn sections(body: &Body) -> Vec<Section> {
     let mut all = vec![expectations(body), demand(body), orders(body)];
     all.extend(books(body));
-    all.push(latency(body));
     all.push(speed(body));
+    all.push(latency(body));
     if !body.errors.is_empty() {
         all.push(errors(body));
     }
