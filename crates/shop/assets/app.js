@@ -156,7 +156,7 @@ function live(url) {
     close();
     if (document.hidden) return;
     source = new EventSource(url);
-    for (const name of ['stock', 'heartbeat', 'message']) source.addEventListener(name, hear);
+    source.addEventListener('stock', hear);
     source.onerror = lost;
     watch = setTimeout(lost, SILENCE_MS_MAX);
   }

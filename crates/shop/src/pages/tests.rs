@@ -71,7 +71,7 @@ fn order(status: OrderStatus) -> OrderView {
         pay_by_ms: 1_794_355_800_000,
         payment: None,
         refund: None,
-        channel: "Sandbox: no real money moves.".to_owned(),
+        channel: "sandbox".to_owned(),
         key: "key-1".to_owned(),
         notice: None,
         server_ms: 1_794_355_200_000,

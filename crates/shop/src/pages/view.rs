@@ -154,7 +154,7 @@ pub struct HallView {
     pub site: Site,
     /// One sentence under the campaign's name.
     pub tagline: String,
-    /// `NotOpen`, `Open` or `Closed`, of the campaign as a whole.
+    /// Of the campaign as a whole.
     pub state: SaleState,
     pub opens_ms: u64,
     pub closes_ms: Option<u64>,
@@ -369,7 +369,7 @@ pub struct OrderView {
     pub payment: Option<String>,
     /// Money on its way back to the buyer.
     pub refund: Option<Price>,
-    /// Which channel takes the money, in a sentence: "Sandbox: no real money moves."
+    /// The name of the channel that takes the money.
     pub channel: String,
     /// A fresh idempotency key for the payment.
     pub key: String,
