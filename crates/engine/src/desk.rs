@@ -78,6 +78,9 @@ impl Desk {
         }
     }
 
+    pub fn view(&self) -> &crate::View {
+        &self.shared.view
+    }
     pub fn now(&self) -> At {
         self.shared.clock.now()
     }

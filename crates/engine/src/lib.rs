@@ -16,5 +16,5 @@ pub use desk::Desk;
 pub use in_flight::InFlight;
 pub use recover::{RecoverError, Recovered, from_snapshot, recover, replay};
 pub use sequencer::{Answer, Fatal, Offered, Reply, Sequencer, Turned, enter};
-pub use thread::{Desks, Engine, EngineOptions, Stats};
+pub use thread::{Desks, Engine, EngineOptions, Stats, Watcher};
 pub use view::View;

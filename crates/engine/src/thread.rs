@@ -213,6 +213,11 @@ impl Engine {
         self.shared.clock.now()
     }
 
+    /// Something that reads the counters from other threads.
+    pub fn watcher(&self) -> Watcher {
+        Watcher { shared: Arc::clone(&self.shared) }
+    }
+
     /// Something that opens desks on other threads.
     pub fn desks(&self) -> Desks {
         Desks {
@@ -238,6 +243,24 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+/// Reads what the engine counts.
+#[derive(Clone, Debug)]
+pub struct Watcher {
+    shared: Arc<Shared>,
+}
+
+impl Watcher {
+    pub fn view(&self) -> &View {
+        &self.shared.view
+    }
+    pub fn stats(&self) -> &Stats {
+        &self.shared.stats
+    }
+    pub fn inbox_bytes(&self) -> usize {
+        self.shared.bytes.load(Ordering::Relaxed)
     }
 }
 

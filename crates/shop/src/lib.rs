@@ -1,1 +1,24 @@
-//! shop
+//! The storefront: pages, order API, sessions, payment, live stock. It asks the engine and believes
+//! its answers; it must not decide who gets a unit.
+
+mod answer;
+mod catalogue;
+mod forms;
+pub mod limits;
+mod live;
+mod operator;
+mod orders;
+pub mod pages;
+pub mod payment;
+mod people;
+mod service;
+mod session;
+mod shop;
+
+pub use answer::Problem;
+pub use catalogue::{Catalogue, SaleState, terms_of};
+pub use operator::{Operators, start_operators};
+pub use people::{Issuer, IssuerError, People};
+pub use service::{Front, ROUTES, ShopService};
+pub use session::{Sessions, buyer_of_subject, request_id};
+pub use shop::{Parts, ReloadError, Reloaded, Shop, load_pictures};

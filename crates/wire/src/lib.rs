@@ -2,6 +2,7 @@
 pub mod campaign;
 pub mod catalogue;
 mod octets;
+pub mod dump;
 pub mod problem;
 pub mod record;
 pub mod report;

@@ -9,7 +9,7 @@ pub fn safe_next(next: &str) -> &str {
     let mut bytes = next.bytes();
     let ours = next.len() <= limits::NEXT_BYTES_MAX
         && bytes.next() == Some(b'/')
-        && !matches!(bytes.next(), Some(b'/' | b'\\'))
+        && bytes.next() != Some(b'/')
         && next
             .bytes()
             .all(|byte| byte.is_ascii_graphic() && byte != b'\\');
