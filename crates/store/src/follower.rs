@@ -75,7 +75,7 @@ impl Follower {
         options: FollowerOptions,
         ended: impl FnOnce(FollowError) + Send + 'static,
     ) -> Result<Follower, FollowError> {
-        let projection = open_projection(path, lead.durable())?;
+        let projection = open_projection(path, lead.durable_through())?;
         let applied = projection.applied()?;
         let shared = Arc::new(Shared {
             state: Mutex::default(),

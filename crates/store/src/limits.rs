@@ -5,7 +5,7 @@ use std::time::Duration;
 /// A projection transaction is committed once it has so many changes (and at most those of one
 /// more entry): enough that the commit costs nothing per change, few enough that readers see new
 /// rows soon and the write-ahead log stays small.
-pub const BATCH_CHANGES_FULL: usize = 10_000;
+pub const BATCH_CHANGES_FULL: usize = 50_000;
 /// A transaction that is not full is committed after this long, so that a trickle is seen too.
 pub const BATCH_AGE_MAX: Duration = Duration::from_millis(100);
 /// Rows of one page of a listing.
@@ -20,8 +20,8 @@ pub const STATEMENTS_MAX: usize = 64;
 pub const WRITER_CACHE_KIB: i64 = 64 * 1024;
 /// Page cache of a connection that reads, in KiB.
 pub const READER_CACHE_KIB: i64 = 8 * 1024;
-/// Pages of write-ahead log after which SQLite copies them back by itself: 32 MiB.
-pub const WAL_PAGES: i64 = 8_192;
+/// Pages of write-ahead log after which SQLite copies them back by itself: 64 MiB.
+pub const WAL_PAGES: i64 = 16_384;
 /// Bytes of an e-mail address (RFC 5321, 4.5.3.1.3, less the angle brackets).
 pub const EMAIL_BYTES_MAX: usize = 254;
 /// Bytes of a person's name.
@@ -34,6 +34,8 @@ pub const ISSUER_BYTES_MAX: usize = 512;
 pub const SUBJECT_BYTES_MAX: usize = 255;
 /// Entries the follower replays before it looks whether it shall stop or commit: some 20 ms.
 pub const TURN_ENTRIES_MAX: usize = 20_000;
+/// Orders whose places in the replica are looked at ahead; more would push out the first ones.
+pub const WARM_PLACES_MAX: usize = 512;
 /// How often the follower looks whether more is durable. It reads one number.
 pub const POLL: Duration = Duration::from_millis(10);
 /// How long it waits before it tries a failed commit again.

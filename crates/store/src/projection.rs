@@ -12,6 +12,7 @@
 //! in one batch is written once, and rows are written in the order of their keys.
 
 mod fold;
+mod keys;
 mod read;
 
 pub use read::{
@@ -29,7 +30,8 @@ use std::path::Path;
 
 pub(crate) const VERSION: i64 = 1;
 
-/// The order's status and the payment's state are stored as numbers: see `read.rs`.
+/// The order's status and the payment's state are stored as numbers: see `read.rs`; for the keys
+/// of orders and buyers see `keys.rs`.
 const SCHEMA: &str = "
 CREATE TABLE applied (
     one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -37,26 +39,28 @@ CREATE TABLE applied (
 ) STRICT;
 INSERT INTO applied VALUES (1, 0, 0, 0);
 CREATE TABLE orders (
-    order_id INTEGER PRIMARY KEY, buyer BLOB NOT NULL, request BLOB NOT NULL,
+    order_key INTEGER PRIMARY KEY, buyer BLOB NOT NULL, request BLOB NOT NULL,
     status INTEGER NOT NULL, total INTEGER NOT NULL, currency TEXT NOT NULL,
     coupon INTEGER, amount_off INTEGER NOT NULL, held_at INTEGER NOT NULL,
     pay_by INTEGER NOT NULL, ended_at INTEGER
 ) STRICT;
-CREATE INDEX orders_by_buyer ON orders (buyer);
+CREATE TABLE buyer_orders (
+    buyer_key INTEGER NOT NULL, order_key INTEGER NOT NULL, PRIMARY KEY (buyer_key, order_key)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE lines (
-    order_id INTEGER NOT NULL, line INTEGER NOT NULL, sku INTEGER NOT NULL,
+    order_key INTEGER NOT NULL, line INTEGER NOT NULL, sku INTEGER NOT NULL,
     units INTEGER NOT NULL, unit_price INTEGER NOT NULL, returned INTEGER NOT NULL,
-    PRIMARY KEY (order_id, line)
+    PRIMARY KEY (order_key, line)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE payments (
-    order_id INTEGER NOT NULL, payment BLOB NOT NULL, amount INTEGER NOT NULL,
+    order_key INTEGER NOT NULL, payment BLOB NOT NULL, amount INTEGER NOT NULL,
     state INTEGER NOT NULL, begun_at INTEGER, decided_at INTEGER,
-    PRIMARY KEY (order_id, payment)
+    PRIMARY KEY (order_key, payment)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE refunds (
-    order_id INTEGER NOT NULL, payment BLOB NOT NULL, total INTEGER NOT NULL,
+    order_key INTEGER NOT NULL, payment BLOB NOT NULL, total INTEGER NOT NULL,
     settled INTEGER NOT NULL, due_at INTEGER NOT NULL, changed_at INTEGER NOT NULL,
-    PRIMARY KEY (order_id, payment)
+    PRIMARY KEY (order_key, payment)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE skus (
     sku INTEGER PRIMARY KEY, code TEXT NOT NULL, stocked INTEGER NOT NULL,

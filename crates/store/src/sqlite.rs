@@ -124,20 +124,28 @@ impl Db {
 
 /// 128 bits as a blob of 16 bytes, big-endian, so that blobs sort as the numbers do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Wide(pub(crate) u128);
+pub(crate) struct Wide([u8; 16]);
+
+impl Wide {
+    pub(crate) fn of(value: u128) -> Wide {
+        Wide(value.to_be_bytes())
+    }
+
+    pub(crate) fn value(self) -> u128 {
+        u128::from_be_bytes(self.0)
+    }
+}
 
 impl ToSql for Wide {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::from(self.0.to_be_bytes().to_vec()))
+        Ok(ToSqlOutput::Borrowed(ValueRef::Blob(&self.0)))
     }
 }
 
 impl FromSql for Wide {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let bytes = <[u8; 16]>::try_from(value.as_blob()?);
-        bytes
-            .map(|bytes| Wide(u128::from_be_bytes(bytes)))
-            .map_err(|_| FromSqlError::InvalidType)
+        bytes.map(Wide).map_err(|_| FromSqlError::InvalidType)
     }
 }
 

@@ -9,11 +9,12 @@ use crate::change::{Change, Event};
 use crate::error::StoreError;
 use crate::limits::{
     BATCH_CHANGES_FULL, DIGEST_CHECK_ENTRIES, SNAPSHOT_ENTRIES, SNAPSHOTS_KEPT, TURN_ENTRIES_MAX,
+    WARM_PLACES_MAX,
 };
 use crate::projection::{Applied, Batch, Projection};
 use engine::RecoverError;
 use journal::{Disk, ReadError, Reader, SnapshotError, Snapshots, prune_segments};
-use sale::{Effect, Entry, Ledger, NoEffects, Seq};
+use sale::{Command, Effect, Entry, Ledger, NoEffects, Seq};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +23,7 @@ use wire::record::Entries;
 /// What the follower asks of whoever writes the journal.
 pub trait Lead: Send + 'static {
     /// The number of the last entry that is known to be on disk; never goes back.
-    fn durable(&self) -> u64;
+    fn durable_through(&self) -> u64;
     /// The digest of the writer's own state after entry `seq`.
     fn digest_after(&self, seq: u64) -> LeadDigest;
 }
@@ -37,8 +38,8 @@ pub enum LeadDigest {
 }
 
 impl Lead for Arc<engine::View> {
-    fn durable(&self) -> u64 {
-        engine::View::durable(self).0
+    fn durable_through(&self) -> u64 {
+        self.durable().0
     }
 
     fn digest_after(&self, seq: u64) -> LeadDigest {
@@ -54,7 +55,7 @@ impl Lead for Arc<engine::View> {
 
 /// A journal at rest, or a writer that publishes no digests.
 impl Lead for Arc<AtomicU64> {
-    fn durable(&self) -> u64 {
+    fn durable_through(&self) -> u64 {
         self.load(Ordering::Acquire)
     }
 
@@ -249,7 +250,7 @@ impl<D: Disk> Tail<D> {
 
     /// Replays until enough is gathered, or there is no more.
     pub(crate) fn turn(&mut self, lead: &impl Lead) -> Result<Turn, FollowError> {
-        let durable = lead.durable();
+        let durable = lead.durable_through();
         for _ in 0..TURN_ENTRIES_MAX {
             if let Some((seq, ours)) = self.check {
                 match lead.digest_after(seq) {
@@ -290,6 +291,12 @@ impl<D: Disk> Tail<D> {
         };
         let entries = Entries::new(batch.first, batch.count, &batch.payload).map_err(malformed)?;
         let entries: Vec<Entry> = entries.collect::<Result<_, _>>().map_err(malformed)?;
+        // Not for the value: it brings the places near that placing these orders will read.
+        let places = entries.iter().filter_map(|entry| match &entry.command {
+            Command::Place(place) => Some(place),
+            _ => None,
+        });
+        std::hint::black_box(self.ledger.warm(places.take(WARM_PLACES_MAX)));
         self.entries = entries.into_iter();
         let next = self.ledger.seq().0 + 1;
         Ok(self.entries.by_ref().find(|entry| entry.seq.0 >= next))

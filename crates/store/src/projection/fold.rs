@@ -1,5 +1,6 @@
 //! The changes of one batch, folded by row, and then written: each row once, in key order.
 
+use super::keys::{OrderKey, buyer_key};
 use super::read::{OrderStatus, PaymentState};
 use crate::change::{Change, Event};
 use crate::sqlite::{Wide, bits};
@@ -11,9 +12,6 @@ use sale::{
 use std::collections::BTreeMap;
 
 const MINUTE_MS: u64 = 60_000;
-
-/// Keys are as SQLite orders them.
-type OrderKey = i64;
 
 #[derive(Default)]
 pub(super) struct Fold<'c> {
@@ -100,14 +98,14 @@ impl<'c> Fold<'c> {
                     lines,
                     coupon,
                 };
-                self.orders.entry(bits(held.order.0)).or_default().new = Some(new);
+                self.orders.entry(OrderKey::of(held.order)).or_default().new = Some(new);
             }
             Event::OrderEnded { order, why } => {
                 let status = match why {
                     EndReason::Expired => OrderStatus::Expired,
                     EndReason::Cancelled => OrderStatus::Cancelled,
                 };
-                let order = self.orders.entry(bits(order.0)).or_default();
+                let order = self.orders.entry(OrderKey::of(*order)).or_default();
                 order.status = Some((status, at));
             }
             Event::OrderPaid {
@@ -116,7 +114,7 @@ impl<'c> Fold<'c> {
                 amount,
                 retaken: _,
             } => {
-                let fold = self.orders.entry(bits(order.0)).or_default();
+                let fold = self.orders.entry(OrderKey::of(*order)).or_default();
                 fold.status = Some((OrderStatus::Paid, at));
                 fold.paid_at = Some(at);
                 let payment = self.payment(*order, *payment);
@@ -165,7 +163,7 @@ impl<'c> Fold<'c> {
                 sku,
                 qty,
             } => {
-                let (order, line, sku, qty) = (bits(order.0), line.0, *sku, *qty);
+                let (order, line, sku, qty) = (OrderKey::of(*order), line.0, *sku, *qty);
                 self.returns.push(ReturnFold {
                     order,
                     line,
@@ -186,7 +184,9 @@ impl<'c> Fold<'c> {
     }
 
     fn payment(&mut self, order: OrderId, payment: PaymentRef) -> &mut PaymentFold {
-        self.payments.entry((bits(order.0), payment.0)).or_default()
+        self.payments
+            .entry((OrderKey::of(order), payment.0))
+            .or_default()
     }
 
     fn refund(
@@ -205,13 +205,14 @@ impl<'c> Fold<'c> {
         };
         let refund = self
             .refunds
-            .entry((bits(order.0), payment.0))
+            .entry((OrderKey::of(order), payment.0))
             .or_insert(new);
         (refund.total, refund.settled, refund.last_at) = (total, settled, at);
     }
 
     pub(super) fn write(mut self, to: &Transaction<'_>) -> rusqlite::Result<()> {
         let orders = std::mem::take(&mut self.orders);
+        write_buyers(to, &orders)?;
         self.write_new_orders(to, &orders)?;
         self.write_known_orders(to, &orders)?;
         self.write_returns(to)?;
@@ -237,8 +238,8 @@ impl<'c> Fold<'c> {
             let status = order.status.map_or(OrderStatus::Held, |(status, _)| status);
             insert.execute(params![
                 key,
-                Wide(new.buyer.0),
-                Wide(new.request.0),
+                Wide::of(new.buyer.0),
+                Wide::of(new.request.0),
                 status as u8,
                 new.held.total.0,
                 new.held.currency.as_str(),
@@ -270,11 +271,11 @@ impl<'c> Fold<'c> {
         orders: &BTreeMap<OrderKey, OrderFold<'_>>,
     ) -> rusqlite::Result<()> {
         let mut select =
-            to.prepare_cached("SELECT status, total, currency FROM orders WHERE order_id = ?1")?;
+            to.prepare_cached("SELECT status, total, currency FROM orders WHERE order_key = ?1")?;
         let mut update =
-            to.prepare_cached("UPDATE orders SET status = ?2, ended_at = ?3 WHERE order_id = ?1")?;
+            to.prepare_cached("UPDATE orders SET status = ?2, ended_at = ?3 WHERE order_key = ?1")?;
         let mut select_lines =
-            to.prepare_cached("SELECT sku, units, unit_price FROM lines WHERE order_id = ?1")?;
+            to.prepare_cached("SELECT sku, units, unit_price FROM lines WHERE order_key = ?1")?;
         for (key, order) in orders.iter().filter(|(_, order)| order.new.is_none()) {
             let Some((status, at)) = order.status else {
                 continue;
@@ -312,7 +313,7 @@ impl<'c> Fold<'c> {
 
     fn write_returns(&mut self, to: &Transaction<'_>) -> rusqlite::Result<()> {
         let mut update = to.prepare_cached(
-            "UPDATE lines SET returned = returned + ?3 WHERE order_id = ?1 AND line = ?2
+            "UPDATE lines SET returned = returned + ?3 WHERE order_key = ?1 AND line = ?2
              RETURNING unit_price",
         )?;
         for ReturnFold {
@@ -335,7 +336,7 @@ impl<'c> Fold<'c> {
         const BOUGHT: u8 = PaymentState::Bought as u8;
         let mut upsert = to.prepare_cached(&format!(
             "INSERT INTO payments VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-             ON CONFLICT (order_id, payment) DO UPDATE SET
+             ON CONFLICT (order_key, payment) DO UPDATE SET
                  amount = excluded.amount, state = excluded.state,
                  begun_at = coalesce(begun_at, excluded.begun_at),
                  decided_at = excluded.decided_at
@@ -343,7 +344,7 @@ impl<'c> Fold<'c> {
         ))?;
         let mut update = to.prepare_cached(
             "UPDATE payments SET state = ?3, decided_at = ?4
-             WHERE order_id = ?1 AND payment = ?2 RETURNING 1",
+             WHERE order_key = ?1 AND payment = ?2 RETURNING 1",
         )?;
         for (&(order, payment), fold) in &self.payments {
             let state = fold.state.map(|state| state as u8);
@@ -351,12 +352,19 @@ impl<'c> Fold<'c> {
             let begun_at = fold.begun_at.map(|at| bits(at.0));
             match fold.amount {
                 Some(amount) => {
-                    let row = params![order, Wide(payment), amount.0, state, begun_at, decided_at];
+                    let row = params![
+                        order,
+                        Wide::of(payment),
+                        amount.0,
+                        state,
+                        begun_at,
+                        decided_at
+                    ];
                     upsert.execute(row)?;
                 }
                 // Only abandoned: it was begun in an earlier batch, and must be there.
                 None => {
-                    let row = params![order, Wide(payment), state, decided_at];
+                    let row = params![order, Wide::of(payment), state, decided_at];
                     update.query_row(row, |_| Ok(()))?;
                 }
             }
@@ -367,14 +375,14 @@ impl<'c> Fold<'c> {
     fn write_refunds(&self, to: &Transaction<'_>) -> rusqlite::Result<()> {
         let mut upsert = to.prepare_cached(
             "INSERT INTO refunds VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-             ON CONFLICT (order_id, payment) DO UPDATE SET
+             ON CONFLICT (order_key, payment) DO UPDATE SET
                  total = excluded.total, settled = excluded.settled,
                  changed_at = excluded.changed_at",
         )?;
         for ((order, payment), refund) in &self.refunds {
             upsert.execute(params![
                 order,
-                Wide(*payment),
+                Wide::of(*payment),
                 refund.total.0,
                 refund.settled.0,
                 bits(refund.first_at.0),
@@ -442,6 +450,23 @@ impl<'c> Fold<'c> {
         }
         Ok(())
     }
+}
+
+/// In the order of buyers: neighbours in a batch are neighbours in the table.
+fn write_buyers(
+    to: &Transaction<'_>,
+    orders: &BTreeMap<OrderKey, OrderFold<'_>>,
+) -> rusqlite::Result<()> {
+    let new = |(key, fold): (&OrderKey, &OrderFold<'_>)| {
+        fold.new.as_ref().map(|new| (buyer_key(new.buyer), *key))
+    };
+    let mut buyers: Vec<(u32, OrderKey)> = orders.iter().filter_map(new).collect();
+    buyers.sort_unstable();
+    let mut insert = to.prepare_cached("INSERT INTO buyer_orders VALUES (?1, ?2)")?;
+    for (buyer, order) in buyers {
+        insert.execute(params![buyer, order])?;
+    }
+    Ok(())
 }
 
 impl PaymentFold {

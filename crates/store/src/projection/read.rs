@@ -1,5 +1,6 @@
 //! Questions to the projection, on connections of their own that never wait for the writer.
 
+use super::keys::{OrderKey, buyer_key};
 use super::{Applied, VERSION, applied};
 use crate::error::StoreError;
 use crate::limits::{PAGE_ROWS_MAX, SALES_MINUTES_MAX};
@@ -125,8 +126,12 @@ pub struct ProjectionReader {
     db: Db,
 }
 
-const ORDER: &str = "SELECT order_id, buyer, request, status, total, currency, coupon, amount_off,
+const ORDER: &str = "SELECT order_key, buyer, request, status, total, currency, coupon, amount_off,
                      held_at, pay_by, ended_at FROM orders";
+
+const OF_BUYER: &str = "JOIN buyer_orders USING (order_key)
+                        WHERE buyer_key = ?1 AND buyer = ?2 AND order_key < ?3
+                        ORDER BY buyer_orders.order_key DESC LIMIT ?4";
 
 impl ProjectionReader {
     /// The file must exist: [`super::Projection::open`] makes it.
@@ -143,9 +148,11 @@ impl ProjectionReader {
 
     pub fn order(&self, order: OrderId) -> Result<Option<OrderRow>, StoreError> {
         let query = || {
-            let sql = format!("{ORDER} WHERE order_id = ?1");
+            let sql = format!("{ORDER} WHERE order_key = ?1");
             let mut statement = self.db.connection.prepare_cached(&sql)?;
-            let found = statement.query_row([bits(order.0)], order_row).optional()?;
+            let found = statement
+                .query_row([OrderKey::of(order)], order_row)
+                .optional()?;
             found.map(|order| self.with_lines(order)).transpose()
         };
         self.db.done("reading an order", query())
@@ -161,14 +168,12 @@ impl ProjectionReader {
     ) -> Result<Vec<OrderRow>, StoreError> {
         let limit = limit.clamp(1, PAGE_ROWS_MAX);
         let query = || {
-            let sql = format!(
-                "{ORDER} WHERE buyer = ?1 AND order_id < ?2 ORDER BY order_id DESC LIMIT ?3"
-            );
+            let sql = format!("{ORDER} {OF_BUYER}");
             let mut statement = self.db.connection.prepare_cached(&sql)?;
-            // No order has the number i64::MAX: its count would be used up.
-            let before = before.map_or(i64::MAX, |order| bits(order.0));
-            let rows =
-                statement.query_map(params![Wide(buyer.0), before, limit as i64], order_row)?;
+            // No order has the highest key: its count would be used up.
+            let before = before.map_or(OrderKey(i64::MAX), OrderKey::of);
+            let values = params![buyer_key(buyer), Wide::of(buyer.0), before, limit as i64];
+            let rows = statement.query_map(values, order_row)?;
             rows.map(|order| self.with_lines(order?)).collect()
         };
         self.db.done("reading a buyer's orders", query())
@@ -176,32 +181,32 @@ impl ProjectionReader {
 
     pub fn payments_of(&self, order: OrderId) -> Result<Vec<PaymentRow>, StoreError> {
         let sql = "SELECT payment, amount, state, begun_at, decided_at FROM payments
-                   WHERE order_id = ?1 ORDER BY payment";
+                   WHERE order_key = ?1 ORDER BY payment";
         let row = |row: &Row<'_>| {
             Ok(PaymentRow {
-                payment: PaymentRef(row.get::<_, Wide>(0)?.0),
+                payment: PaymentRef(row.get::<_, Wide>(0)?.value()),
                 amount: Money(row.get(1)?),
                 state: one_of(&STATES, row, 2)?,
                 begun_at: instant(row, 3)?,
                 decided_at: instant(row, 4)?,
             })
         };
-        self.all("reading payments", sql, params![bits(order.0)], row)
+        self.all("reading payments", sql, params![OrderKey::of(order)], row)
     }
 
     pub fn refunds_of(&self, order: OrderId) -> Result<Vec<RefundRow>, StoreError> {
         let sql = "SELECT payment, total, settled, due_at, changed_at FROM refunds
-                   WHERE order_id = ?1 ORDER BY payment";
+                   WHERE order_key = ?1 ORDER BY payment";
         let row = |row: &Row<'_>| {
             Ok(RefundRow {
-                payment: PaymentRef(row.get::<_, Wide>(0)?.0),
+                payment: PaymentRef(row.get::<_, Wide>(0)?.value()),
                 total: Money(row.get(1)?),
                 settled: Money(row.get(2)?),
                 due_at: At(unbits(row.get(3)?)),
                 changed_at: At(unbits(row.get(4)?)),
             })
         };
-        self.all("reading refunds", sql, params![bits(order.0)], row)
+        self.all("reading refunds", sql, params![OrderKey::of(order)], row)
     }
 
     /// The minutes with sales or returns in `from..until`, oldest first, at most
@@ -268,10 +273,10 @@ impl ProjectionReader {
     }
 
     fn with_lines(&self, mut order: OrderRow) -> rusqlite::Result<OrderRow> {
-        let sql = "SELECT sku, units, unit_price, returned FROM lines WHERE order_id = ?1
+        let sql = "SELECT sku, units, unit_price, returned FROM lines WHERE order_key = ?1
                    ORDER BY line";
         let mut statement = self.db.connection.prepare_cached(sql)?;
-        let lines = statement.query_map([bits(order.order.0)], |row| {
+        let lines = statement.query_map([OrderKey::of(order.order)], |row| {
             Ok(OrderLine {
                 sku: SkuId(row.get(0)?),
                 qty: Qty(row.get(1)?),
@@ -303,9 +308,9 @@ impl ProjectionReader {
 
 fn order_row(row: &Row<'_>) -> rusqlite::Result<OrderRow> {
     Ok(OrderRow {
-        order: OrderId(unbits(row.get(0)?)),
-        buyer: BuyerId(row.get::<_, Wide>(1)?.0),
-        request: RequestId(row.get::<_, Wide>(2)?.0),
+        order: OrderKey(row.get(0)?).order(),
+        buyer: BuyerId(row.get::<_, Wide>(1)?.value()),
+        request: RequestId(row.get::<_, Wide>(2)?.value()),
         status: one_of(&STATUSES, row, 3)?,
         total: Money(row.get(4)?),
         currency: currency(row, 5)?,
@@ -341,4 +346,30 @@ fn currency(row: &Row<'_>, column: usize) -> rusqlite::Result<Currency> {
             format!("{code:?} is not a currency").into(),
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_history_is_read_by_key_newest_first_without_sorting() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("projection.db");
+        drop(super::super::Projection::open(&path).unwrap());
+        let db = ProjectionReader::open(&path).unwrap().db;
+        let sql = format!("EXPLAIN QUERY PLAN {ORDER} {OF_BUYER}");
+        let mut statement = db.connection.prepare(&sql).unwrap();
+        let rows = statement
+            .query_map(params![0, 0, 0, 0], |row| row.get(3))
+            .unwrap();
+        let steps: Vec<String> = rows.collect::<Result<_, _>>().unwrap();
+        assert_eq!(
+            steps,
+            [
+                "SEARCH buyer_orders USING PRIMARY KEY (buyer_key=? AND order_key<?)",
+                "SEARCH orders USING INTEGER PRIMARY KEY (rowid=?)",
+            ]
+        );
+    }
 }

@@ -77,14 +77,14 @@ impl ShopDb {
             }
             if taken(
                 "SELECT 1 FROM accounts WHERE buyer = ?1",
-                &Wide(new.buyer.0),
+                &Wide::of(new.buyer.0),
             )? {
                 return Ok(Err(AccountRefused::BuyerTaken));
             }
             transaction
                 .prepare_cached("INSERT INTO accounts VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
                 .execute(params![
-                    Wide(new.buyer.0),
+                    Wide::of(new.buyer.0),
                     new.email.trim(),
                     key,
                     new.name.trim(),
@@ -121,12 +121,17 @@ impl ShopDb {
                 .prepare_cached(select)?
                 .query_row([issuer, subject], |row| row.get(0))
                 .optional()?;
-            if let Some(Wide(known)) = known {
-                return Ok(BuyerId(known));
+            if let Some(known) = known {
+                return Ok(BuyerId(known.value()));
             }
             transaction
                 .prepare_cached("INSERT INTO identities VALUES (?1, ?2, ?3, ?4)")?
-                .execute(params![issuer, subject, Wide(buyer.0), bits(created_ms)])?;
+                .execute(params![
+                    issuer,
+                    subject,
+                    Wide::of(buyer.0),
+                    bits(created_ms)
+                ])?;
             transaction.commit()?;
             Ok(buyer)
         };
@@ -141,10 +146,12 @@ impl ShopDb {
         let mut delete = || {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let accounts =
-                transaction.execute("DELETE FROM accounts WHERE buyer = ?1", [Wide(buyer.0)])?;
-            let identities =
-                transaction.execute("DELETE FROM identities WHERE buyer = ?1", [Wide(buyer.0)])?;
+            let accounts = transaction
+                .execute("DELETE FROM accounts WHERE buyer = ?1", [Wide::of(buyer.0)])?;
+            let identities = transaction.execute(
+                "DELETE FROM identities WHERE buyer = ?1",
+                [Wide::of(buyer.0)],
+            )?;
             transaction.commit()?;
             Ok(accounts + identities > 0)
         };
@@ -182,7 +189,7 @@ impl ShopReader {
                    WHERE buyer = ?1";
         let query = || {
             let mut statement = self.db.connection.prepare_cached(sql)?;
-            statement.query_row([Wide(buyer.0)], account).optional()
+            statement.query_row([Wide::of(buyer.0)], account).optional()
         };
         self.db.done("reading an account", query())
     }
@@ -202,7 +209,7 @@ fn account_by_email(db: &Db, email: &str) -> Result<Option<Account>, StoreError>
 
 fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
     Ok(Account {
-        buyer: BuyerId(row.get::<_, Wide>(0)?.0),
+        buyer: BuyerId(row.get::<_, Wide>(0)?.value()),
         email: row.get(1)?,
         name: row.get(2)?,
         password_hash: row.get(3)?,

@@ -31,7 +31,7 @@ struct Published {
 }
 
 impl Lead for Published {
-    fn durable(&self) -> u64 {
+    fn durable_through(&self) -> u64 {
         self.durable
     }
     fn digest_after(&self, seq: u64) -> LeadDigest {
@@ -92,6 +92,7 @@ fn follow(tail: &mut Tail<FaultyDisk>, lead: &impl Lead) {
         tail.commit().unwrap();
     }
     tail.commit().unwrap();
+    assert_eq!(tail.pending, [], "what is committed is not carried on");
 }
 
 #[test]
@@ -288,4 +289,57 @@ fn a_snapshot_that_cannot_be_written_stops_nothing() {
         tail.snapped
     );
     assert_eq!(dump(&scene.path()), scene.expected());
+}
+
+/// The engine's own sequencer writes and publishes; the replica must come to the same digests.
+#[test]
+fn the_sequencer_and_the_replica_agree() {
+    const LAST: u64 = 100_500;
+    let disk = FaultyDisk::sound(19);
+    let folder = tempfile::tempdir().unwrap();
+    let log = open_log(&disk, 0xCE11);
+    let mut sequencer = engine::Sequencer::new(log, Ledger::new());
+    let view = Arc::clone(sequencer.view());
+    let story = Story::play(19, 2_000);
+    let commands = story.entries.iter().map(|entry| entry.command.clone());
+    let ticks = std::iter::repeat(Command::Tick);
+    let mut taken = 0;
+    let mut commands = commands.chain(ticks);
+    while view.applied().0 < LAST {
+        let now = sale::At(1_794_400_000_000 + 50 * taken);
+        taken += 1;
+        for command in commands.by_ref().take(100) {
+            engine::enter(&view, &command);
+            assert!(!matches!(
+                sequencer.offer(command, (), now),
+                engine::Offered::Full(..)
+            ));
+        }
+        sequencer.write(now, |(), _| ()).unwrap();
+        sequencer.sync().unwrap();
+        sequencer.apply(|(), _| ());
+    }
+    let projection = open_projection(&folder.path().join("projection.db"), LAST).unwrap();
+    let options = FollowerOptions {
+        snapshot_entries: 100_000,
+        ..Default::default()
+    };
+    let mut tail = Tail::open(disk.clone(), projection, options).unwrap();
+    assert!(
+        view.marked(Seq(100_000)).is_some(),
+        "the engine has published a digest"
+    );
+    follow(&mut tail, &view);
+    assert_eq!(tail.applied().digest, view.ledger().digest());
+    assert!(matches!(
+        &tail.snapped[..],
+        [Snapped::Written { seq: 100_000, .. }]
+    ));
+    let recovered = engine::recover(&disk, 0xCE11, view.durable().0, |_| ()).unwrap();
+    assert_eq!(
+        recovered.snapshot,
+        Some(Seq(100_000)),
+        "the engine starts from our snapshot"
+    );
+    assert_eq!(recovered.ledger.digest(), view.ledger().digest());
 }
