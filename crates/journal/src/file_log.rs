@@ -91,31 +91,10 @@ impl<D: Disk> FileLog<D> {
     /// Checks everything first; on `Read` errors nothing was changed on disk.
     pub fn open(disk: D, options: Options) -> Result<(Self, Recovery), OpenError> {
         check_options(&options)?;
-        let folder = |source| OpenError::Write {
-            doing: "create the folder",
-            file: Folder::Journal.name().into(),
-            source,
-        };
-        disk.make_folder(Folder::Journal).map_err(folder)?;
-        let lock = disk.lock(LOCK).map_err(|e| match e {
-            LockError::Held { pid } => OpenError::Locked {
-                file: Folder::Journal.path(LOCK),
-                pid,
-            },
-            LockError::Failed(source) => write_error("lock", LOCK)(source),
-        })?;
+        let lock = take_lock(&disk)?;
         let Checked { survey, meta, tail } = match scan::check(&disk, options.check_from)? {
             Some(checked) => checked,
-            None => {
-                let meta = Meta {
-                    id: options.id_if_new,
-                    epoch: 0,
-                    durable: 0,
-                };
-                meta.write(&disk).map_err(write_error("write", META))?;
-                scan::check(&disk, 1)?
-                    .ok_or_else(|| write_error("write", META)(io::ErrorKind::NotFound.into()))?
-            }
+            None => found(&disk, options.id_if_new)?,
         };
         if let Some(first) = survey.unfinished {
             let name = segment_name(first);
@@ -326,6 +305,36 @@ impl<D: Disk> Log for FileLog<D> {
             reserve_bytes,
         }
     }
+}
+
+fn take_lock<D: Disk>(disk: &D) -> Result<D::Lock, OpenError> {
+    let file = Folder::Journal.name().to_owned();
+    let doing = "create the folder";
+    let made = disk.make_folder(Folder::Journal);
+    made.map_err(|source| OpenError::Write {
+        doing,
+        file,
+        source,
+    })?;
+    disk.lock(LOCK).map_err(|e| match e {
+        LockError::Held { pid } => OpenError::Locked {
+            file: Folder::Journal.path(LOCK),
+            pid,
+        },
+        LockError::Failed(source) => write_error("lock", LOCK)(source),
+    })
+}
+
+/// A journal without segments.
+fn found<D: Disk>(disk: &D, id: u128) -> Result<Checked, OpenError> {
+    let meta = Meta {
+        id,
+        epoch: 0,
+        durable: 0,
+    };
+    meta.write(disk).map_err(write_error("write", META))?;
+    let vanished = || write_error("write", META)(io::ErrorKind::NotFound.into());
+    scan::check(disk, 1)?.ok_or_else(vanished)
 }
 
 fn check_options(options: &Options) -> Result<(), OpenError> {

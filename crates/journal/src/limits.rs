@@ -25,6 +25,8 @@ pub const ROOM_QUESTIONS_PER_LOOK: u32 = 64;
 /// Bytes per read: small while following the tail, large while replaying.
 pub const READ_CHUNK_BYTES_MIN: usize = 16 * 1024;
 pub const READ_CHUNK_BYTES_MAX: usize = 1024 * 1024;
+/// Looks at a journal that is being written before what a survey sees is told as it is.
+pub const SURVEY_LOOKS_MAX: usize = 5;
 /// Zeros written per step while a segment is prepared; between steps the thread may be stopped.
 pub const ZERO_CHUNK_BYTES: usize = 1024 * 1024;
 /// Names read from one folder: a journal of 64 TiB has a million segments.

@@ -16,9 +16,10 @@ use crate::format::{
 };
 use crate::limits::{
     READ_CHUNK_BYTES_MAX, RECORD_ALIGN_BYTES, RECORD_BYTES_MAX, RECORD_HEADER_BYTES,
-    SEGMENT_HEADER_BYTES,
+    SEGMENT_HEADER_BYTES, SURVEY_LOOKS_MAX,
 };
 use crate::meta::{META, Meta};
+use std::io::ErrorKind;
 
 /// A last batch that is not there whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,15 +77,28 @@ pub(crate) struct Checked {
 }
 
 /// Reads and checks the journal without changing it. Segments that end before `from` are
-/// checked by their headers only; 1 reads everything. While a writer is at work, its batch in
-/// flight may show as torn.
+/// checked by their headers only; 1 reads everything. A writer may be at work: its batch in
+/// flight may show as torn, and what may only be a race is looked at again before it is told.
 pub fn survey<D: Disk>(disk: &D, from: u64) -> Result<Survey, ReadError> {
-    match check(disk, from)? {
-        Some(checked) => Ok(checked.survey),
-        None => Err(ReadError::Absent {
-            file: Folder::Journal.path(META),
-        }),
+    let mut seen = None;
+    for _ in 1..SURVEY_LOOKS_MAX {
+        match look(disk, from) {
+            Err(ReadError::Damaged(damage)) if seen.as_ref() != Some(&damage) => {
+                seen = Some(damage);
+            }
+            // A segment was pruned between the listing and the look.
+            Err(ReadError::Failed { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+            looked => return looked,
+        }
     }
+    look(disk, from)
+}
+
+fn look<D: Disk>(disk: &D, from: u64) -> Result<Survey, ReadError> {
+    let absent = || ReadError::Absent {
+        file: Folder::Journal.path(META),
+    };
+    Ok(check(disk, from)?.ok_or_else(absent)?.survey)
 }
 
 /// `None`: nothing is here.
@@ -380,29 +394,27 @@ impl<D: Disk> Walk<'_, D> {
         let mut cursor = self.begin(header)?;
         let mut batches = 0;
         let mut last_record: Option<(u64, Vec<u8>)> = None;
-        self.records(&mut cursor, &name, |cursor, record| {
-            batches += 1;
-            let (at, bytes) = last_record.get_or_insert_default();
-            *at = cursor.offset();
-            bytes.clear();
-            bytes.extend_from_slice(cursor.record(record));
-        })?;
-        let offset = cursor.offset();
-        let file_bytes = cursor
-            .file()
-            .bytes()
-            .map_err(|source| failed("measure", &name, source))?;
-        if file_bytes > header.segment_bytes {
-            let what = format!("the file has {file_bytes} bytes, expected at most the header's");
-            return Err(damage(&name, header.segment_bytes, &what).into());
-        }
-        let found = nonzero(cursor.file(), &name, offset, file_bytes)?;
-        let cut_to = found.map_or(offset, |(_, last)| last + 1);
-        if let Some((_, last_byte)) = found {
-            self.only_a_tear(&cursor, &name, header.segment_bytes, last_byte)?;
-        }
+        // Once, unless a writer is at work: each further turn has found another batch.
+        let (offset, file_bytes, cut_to) = loop {
+            self.records(&mut cursor, &name, |cursor, record| {
+                batches += 1;
+                let (at, bytes) = last_record.get_or_insert_default();
+                *at = cursor.offset();
+                bytes.clear();
+                bytes.extend_from_slice(cursor.record(record));
+            })?;
+            let offset = cursor.offset();
+            let file_bytes = self.tail_bytes(&cursor, &name, header.segment_bytes)?;
+            match nonzero(cursor.file(), &name, offset, file_bytes)? {
+                None => break (offset, file_bytes, offset),
+                Some((_, last)) if self.is_tear(&cursor, &name, header.segment_bytes, last)? => {
+                    break (offset, file_bytes, last + 1);
+                }
+                Some(_) => cursor.refresh(),
+            }
+        };
         let bytes_missing = header.segment_bytes - file_bytes;
-        if found.is_some() || bytes_missing > 0 {
+        if cut_to > offset || bytes_missing > 0 {
             *torn = Some(Torn {
                 file: Folder::Journal.path(&name),
                 segment: header.first,
@@ -423,47 +435,60 @@ impl<D: Disk> Walk<'_, D> {
         ))
     }
 
+    /// The file may be shorter than it was made, never longer.
+    fn tail_bytes(
+        &self,
+        cursor: &Cursor<D::File>,
+        name: &str,
+        segment_bytes: u64,
+    ) -> Result<u64, ReadError> {
+        let bytes = cursor
+            .file()
+            .bytes()
+            .map_err(|source| failed("measure", name, source))?;
+        if bytes > segment_bytes {
+            let what = format!("the file has {bytes} bytes, expected {segment_bytes}");
+            return Err(damage(name, segment_bytes, &what).into());
+        }
+        Ok(bytes)
+    }
+
     /// The bytes behind the last batch must fit in the one batch that was in flight, and no
-    /// valid batch may be among them.
-    fn only_a_tear(
+    /// valid batch may be among them. False if that batch has become whole meanwhile.
+    fn is_tear(
         &self,
         cursor: &Cursor<D::File>,
         name: &str,
         segment_bytes: u64,
         last_byte: u64,
-    ) -> Result<(), ReadError> {
+    ) -> Result<bool, ReadError> {
         let offset = cursor.offset();
-        if segment_bytes - offset < RECORD_HEADER_BYTES as u64
-            || last_byte >= offset + RECORD_BYTES_MAX as u64
-        {
-            let what = format!("byte {last_byte} is not zero, farther than one batch reaches");
-            return Err(damage(name, offset, &what).into());
-        }
         // A batch that starts inside the torn one may end one batch farther.
         let bytes = (segment_bytes - offset).min(2 * RECORD_BYTES_MAX as u64) as usize;
         let mut window = vec![0; bytes];
-        read_full_at(cursor.file(), &mut window, offset)
+        let read = read_full_at(cursor.file(), &mut window, offset)
             .map_err(|source| failed("read", name, source))?;
-        for start in (RECORD_ALIGN_BYTES..bytes).step_by(RECORD_ALIGN_BYTES) {
-            let rest = &window[start..];
-            if !rest.starts_with(&RECORD_MAGIC) {
-                continue;
-            }
-            let Ok(record) = RecordHeader::decode(rest) else {
-                continue;
-            };
-            let at = offset + start as u64;
-            let whole = rest.get(..record.record_bytes());
-            if whole.is_some_and(|whole| cursor.frame().holds(at, &record, whole)) {
-                let what = format!(
-                    "the batch here is unreadable, but the batch with sequence {} at byte {at} \
-                     is whole: this is no torn tail",
-                    record.first
-                );
-                return Err(damage(name, offset, &what).into());
-            }
+        // As the cursor sees it: what a short file lacks is not there.
+        window.truncate(read);
+        if whole_at(cursor, &window, 0).is_some() {
+            return Ok(false);
         }
-        Ok(())
+        if bytes < RECORD_HEADER_BYTES || last_byte >= offset + RECORD_BYTES_MAX as u64 {
+            let what = format!("byte {last_byte} is not zero, farther than one batch reaches");
+            return Err(damage(name, offset, &what).into());
+        }
+        let later = (RECORD_ALIGN_BYTES..read).step_by(RECORD_ALIGN_BYTES);
+        let found = later.filter_map(|start| Some((start, whole_at(cursor, &window, start)?)));
+        if let Some((start, record)) = found.into_iter().next() {
+            let what = format!(
+                "the batch here is unreadable, but the batch with sequence {} at byte {} \
+                 is whole: this is no torn tail",
+                record.first,
+                offset + start as u64
+            );
+            return Err(damage(name, offset, &what).into());
+        }
+        Ok(true)
     }
 
     /// A segment is made only when everything before its name is durable.
@@ -490,6 +515,20 @@ impl<D: Disk> Walk<'_, D> {
         );
         Err(damage(name, offset, &what))
     }
+}
+
+/// The whole, valid batch that starts at `start` of the bytes from the cursor on, if any.
+fn whole_at<F: DiskFile>(cursor: &Cursor<F>, window: &[u8], start: usize) -> Option<RecordHeader> {
+    let rest = &window[start..];
+    if !rest.starts_with(&RECORD_MAGIC) {
+        return None;
+    }
+    let record = RecordHeader::decode(rest).ok()?;
+    let whole = rest.get(..record.record_bytes())?;
+    cursor
+        .frame()
+        .holds(cursor.offset() + start as u64, &record, whole)
+        .then_some(record)
 }
 
 fn epoch_back(found: u64, seen: u64) -> String {

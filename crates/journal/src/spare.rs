@@ -153,6 +153,10 @@ fn make<D: Disk>(disk: &D, segment_bytes: u64, shared: &Shared) -> io::Result<()
     if is_good(disk, segment_bytes, shared)? {
         return Ok(());
     }
+    // Asking first keeps a full disk from being filled to the last byte for nothing.
+    if disk.free_bytes()? < segment_bytes {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
     let made = make_new(disk, segment_bytes, shared);
     if made.is_err() {
         // Give back what was allocated; the first error is the one to report.
@@ -186,10 +190,6 @@ fn is_good<D: Disk>(disk: &D, segment_bytes: u64, shared: &Shared) -> io::Result
 }
 
 fn make_new<D: Disk>(disk: &D, segment_bytes: u64, shared: &Shared) -> io::Result<()> {
-    // Asking first keeps a full disk from being filled to the last byte for nothing.
-    if disk.free_bytes()? < segment_bytes {
-        return Err(io::ErrorKind::StorageFull.into());
-    }
     let file = disk.create(Folder::Journal, SPARE_NEW)?;
     let mut at = 0;
     while at < segment_bytes {

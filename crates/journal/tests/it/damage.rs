@@ -241,10 +241,30 @@ fn bytes_where_nobody_writes() {
     assert!(found.what.contains("farther than one batch"), "{found}");
     let full = changed(&thirty(), 6, |bytes| bytes.push(1));
     names(&damage(&full), 6, SEGMENT);
+    // A full segment with room to spare behind its seven batches.
+    let roomy = FaultyDisk::sound(1);
+    let (mut log, _) = open(&roomy);
+    for seed in 1..=8 {
+        put(&mut log, 1, &bytes(seed, 1_000));
+    }
+    drop(log);
+    let end = 512 + 7 * record(1_000);
+    for at in [end, end + 100, SEGMENT as usize - 1] {
+        names(
+            &damage(&changed(&roomy, 1, |bytes| bytes[at] = 1)),
+            1,
+            expected(at, end),
+        );
+    }
     let last = changed(&thirty(), 26, |bytes| bytes.push(1));
     names(&damage(&last), 26, SEGMENT);
     let cut = changed(&thirty(), 6, |bytes| bytes.truncate(5_000));
     names(&damage(&cut), 6, 512 + 2 * 1_536);
+}
+
+/// A head that is not zero is a batch that cannot be read; other bytes are named themselves.
+fn expected(at: usize, end: usize) -> u64 {
+    if at < end + 32 { end as u64 } else { at as u64 }
 }
 
 #[test]

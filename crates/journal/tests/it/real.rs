@@ -57,6 +57,31 @@ fn a_reader_on_another_thread_follows_over_many_segments() {
 }
 
 #[test]
+fn a_survey_beside_a_busy_writer_sees_no_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = RealDisk::new(folder.path());
+    let (mut log, _) = open(&disk);
+    put(&mut log, 1, b"one");
+    let (stop, stopped) = mpsc::channel::<()>();
+    let writer = std::thread::spawn(move || {
+        while let Err(mpsc::TryRecvError::Empty) = stopped.try_recv() {
+            // Settling is what makes the order of writes; the disk itself may take its time.
+            let len = log.last() as usize * 97 % 3_000;
+            put(&mut log, 1, &bytes(1, len));
+        }
+        log.last()
+    });
+    let mut last = 0;
+    for _ in 0..100 {
+        let found = survey(&disk, last.max(1)).unwrap();
+        assert!(found.last >= last);
+        last = found.last;
+    }
+    stop.send(()).unwrap();
+    assert!(writer.join().unwrap() >= last);
+}
+
+#[test]
 fn snapshots_in_a_real_folder() {
     let folder = tempfile::tempdir().unwrap();
     let mut snapshots = Snapshots::new(RealDisk::new(folder.path()), ID);

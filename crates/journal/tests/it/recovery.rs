@@ -2,7 +2,7 @@
 //! not at all, nothing else moves, and what was cut never comes back.
 
 use crate::helpers::*;
-use journal::faulty::{Crash, CrashAt, Fate, FaultyDisk};
+use journal::faulty::{Crash, CrashAt, Fate, Faults, FaultyDisk};
 use journal::{Batch, Folder, Log, Settled, prune_segments, survey};
 use std::collections::BTreeSet;
 
@@ -298,6 +298,26 @@ fn a_roll_that_crashed_anywhere_loses_nothing() {
         (true, true, 6),
     ];
     assert!(all.iter().all(|case| lasts.contains(case)), "{lasts:?}");
+}
+
+#[test]
+fn a_roll_onto_the_last_spare_of_a_full_disk_is_durable_by_itself() {
+    // No further spare can be made, so nothing else syncs the folder by chance.
+    let capacity_bytes = Some(2 * SEGMENT + 1_000);
+    let disk = FaultyDisk::new(
+        1,
+        Faults {
+            capacity_bytes,
+            ..Faults::default()
+        },
+    );
+    let (mut log, _) = open(&disk);
+    for seed in 1..=6 {
+        put(&mut log, 1, &bytes(seed, 1_500));
+    }
+    assert_eq!(segments(&disk), [segment(1), segment(6)]);
+    let disk = disk.restart_with(Crash::Machine, &mut |_| false);
+    assert_eq!(survey(&disk, 1).unwrap().last, 6);
 }
 
 #[test]
