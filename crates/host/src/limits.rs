@@ -36,6 +36,8 @@ pub const EVICT_LIST_MAX: usize = 1_024;
 pub const HEAD_BYTES_MAX: usize = 32 * 1_024;
 /// Bytes read at once while a head is awaited; one such buffer for a whole worker.
 pub const HEAD_READ_BYTES: usize = 16 * 1_024;
+/// Up to this many bytes, copying head and body together costs less than a vectored write.
+pub const JOINED_BYTES_MAX: usize = 4 * 1_024;
 /// Chunks a streaming answer may be ahead of its reader: then its sender has to wait or drop.
 pub const STREAM_CHUNKS_MAX: usize = 64;
 

@@ -8,17 +8,17 @@
 
 use super::Service;
 use super::body::Body;
-use super::framing::{Framing, Heard};
+use super::framing::Framing;
+use super::io::Io;
 use super::stats::Closed;
 use super::worker::Worker;
 use crate::limits::{LINGER_BYTES_MAX, LINGER_MS, LINGER_READ_BYTES};
 use bytes::Bytes;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::header::{CONNECTION, HeaderValue};
-use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::server::conn::http1;
+use hyper::service::HttpService;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -73,10 +73,10 @@ pub(super) struct ConnState {
     order: Cell<Order>,
     had_body: Cell<bool>,
     /// Tells connections of one worker apart.
-    id: u64,
+    pub id: u64,
     /// Reads since the last request began to be served.
-    head_reads: Cell<u8>,
-    clock: Clock,
+    pub head_reads: Cell<u8>,
+    pub clock: Clock,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -97,7 +97,7 @@ impl ConnState {
         })
     }
 
-    fn enter(&self, phase: Phase) {
+    pub fn enter(&self, phase: Phase) {
         self.phase.set(phase);
         self.since_ms.set(self.clock.get());
     }
@@ -116,85 +116,22 @@ impl ConnState {
         }
     }
 
+    /// Between two requests, and the last answer has left us whole.
+    pub fn is_idle(&self) -> bool {
+        self.phase.get() == Phase::Idle && self.blocked_ms.get().is_none()
+    }
+
+    /// Told too early, hyper would drop a head that has begun to arrive, or the end of an
+    /// answer that the client is slow to take.
+    fn may_be_told_to_end(&self) -> bool {
+        self.phase.get() != Phase::Head && self.blocked_ms.get().is_none()
+    }
+
     fn listen_for_orders(&self, cx: &Context<'_>) {
         let mut waker = self.waker.borrow_mut();
         if !waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
             *waker = Some(cx.waker().clone());
         }
-    }
-}
-
-/// The socket as hyper sees it: notes arriving bytes and a socket that takes none. Shutdown is
-/// left to us, because a client that is still sending must see its answer first.
-struct Io {
-    socket: TokioIo<TcpStream>,
-    state: Rc<ConnState>,
-    heard: Rc<Heard>,
-}
-
-impl Io {
-    fn wrote<T>(&self, result: Poll<T>) -> Poll<T> {
-        match (&result, self.state.blocked_ms.get()) {
-            (Poll::Pending, None) => self.state.blocked_ms.set(Some(self.state.clock.get())),
-            (Poll::Ready(_), Some(_)) => self.state.blocked_ms.set(None),
-            (Poll::Pending, Some(_)) | (Poll::Ready(_), None) => {}
-        }
-        result
-    }
-}
-
-impl Read for Io {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.state.phase.get() == Phase::Serving {
-            return Pin::new(&mut self.socket).poll_read(cx, buf);
-        }
-        let Io {
-            socket,
-            state,
-            heard,
-        } = &mut *self;
-        let n = ready!(heard.poll_read(socket.inner_mut(), state.id, cx, buf))?;
-        if n > 0 {
-            if state.phase.get() != Phase::Head {
-                state.enter(Phase::Head);
-            }
-            state
-                .head_reads
-                .set(state.head_reads.get().saturating_add(1));
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl Write for Io {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.socket).poll_write(cx, buf);
-        self.wrote(result)
-    }
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
-        self.wrote(result)
-    }
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
-    }
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
-    }
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
     }
 }
 
@@ -289,7 +226,7 @@ async fn first_byte(stream: &TcpStream, state: &ConnState) -> Result<(), Option<
         match state.order.get() {
             Order::Close(why) => return Poll::Ready(Err(why)),
             // A fresh one may be about to send; its worker closes it if it does not.
-            Order::Drain if state.phase.get() == Phase::Idle => return Poll::Ready(Err(None)),
+            Order::Drain if state.is_idle() => return Poll::Ready(Err(None)),
             Order::Drain | Order::Park | Order::None => {}
         }
         let mut byte = [0];
@@ -309,39 +246,8 @@ async fn drive<S: Service>(
     peer: SocketAddr,
     state: &Rc<ConnState>,
 ) -> (End, TcpStream) {
-    let io = Io {
-        socket: TokioIo::new(stream),
-        state: state.clone(),
-        heard: worker.heard.clone(),
-    };
-    let service = hyper::service::service_fn(|req: Request<Incoming>| {
-        let framing = worker
-            .heard
-            .framing(&req, state.id, state.head_reads.take());
-        let in_flight = InFlight::begin(state, !req.body().is_end_stream());
-        let worker = worker.clone();
-        async move {
-            let started = Instant::now();
-            let mut response = match framing {
-                Framing::Ambiguous => {
-                    worker.count_closed(Closed::Malformed);
-                    refuse()
-                }
-                Framing::Length | Framing::Chunked => worker.service.call(req, peer).await,
-            };
-            if framing != Framing::Length {
-                // Whatever follows a chunked body is never taken for a request.
-                response
-                    .headers_mut()
-                    .insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            worker.count_answer(response.status().as_u16(), started.elapsed());
-            Ok::<_, Infallible>(response.map(|body| Tracked {
-                body,
-                _in_flight: in_flight,
-            }))
-        }
-    });
+    let io = Io::new(stream, state.clone(), worker.buffers.clone());
+    let service = answering(worker, peer, state);
     // A connection accepted while draining gets one request; `told` says that hyper knows.
     let mut told = state.order.get() == Order::Drain;
     let http = if told {
@@ -355,40 +261,68 @@ async fn drive<S: Service>(
         state.listen_for_orders(cx);
         loop {
             match state.order.get() {
-                Order::None => {}
-                // A head that has begun to arrive is still served.
-                Order::Drain if !told && state.phase.get() != Phase::Head => {
-                    told = true;
-                    Pin::new(&mut *conn).graceful_shutdown();
-                }
-                Order::Drain => {}
                 Order::Close(why) => return Poll::Ready(End::Ordered(why)),
                 Order::Park => {
                     state.order.set(Order::None);
-                    if state.phase.get() == Phase::Idle && state.blocked_ms.get().is_none() {
+                    if state.is_idle() {
                         return Poll::Ready(End::Parked);
                     }
                 }
-            }
-            let before = state.phase.get();
-            match Pin::new(&mut *conn).poll(cx) {
-                Poll::Ready(result) => {
-                    let malformed = result.is_err_and(|e| e.is_parse() || e.is_parse_too_large());
-                    let why = malformed.then_some(Closed::Malformed);
-                    return Poll::Ready(End::Finished(why));
+                Order::Drain if !told && state.may_be_told_to_end() => {
+                    told = true;
+                    Pin::new(&mut *conn).graceful_shutdown();
                 }
-                // The head that a drain waited for is complete now: tell hyper.
-                Poll::Pending
-                    if !told
-                        && state.order.get() == Order::Drain
-                        && before == Phase::Head
-                        && state.phase.get() != Phase::Head => {}
-                Poll::Pending => return Poll::Pending,
+                Order::Drain | Order::None => {}
+            }
+            if let Poll::Ready(result) = Pin::new(&mut *conn).poll(cx) {
+                let malformed = result.is_err_and(|e| e.is_parse() || e.is_parse_too_large());
+                return Poll::Ready(End::Finished(malformed.then_some(Closed::Malformed)));
+            }
+            // What the drain waited for may just have come about.
+            let tell = state.order.get() == Order::Drain && !told && state.may_be_told_to_end();
+            if !tell {
+                return Poll::Pending;
             }
         }
     })
     .await;
     finish(end, *conn)
+}
+
+/// The service as hyper calls it: around ours, framing, counting and the notes of what goes on.
+fn answering<S: Service>(
+    worker: &Rc<Worker<S>>,
+    peer: SocketAddr,
+    state: &Rc<ConnState>,
+) -> impl HttpService<Incoming, ResBody = Tracked, Error = Infallible> {
+    let (worker, state) = (worker.clone(), state.clone());
+    hyper::service::service_fn(move |request: Request<Incoming>| {
+        let reads = state.head_reads.take();
+        let framing = worker.buffers.heard.framing(&request, state.id, reads);
+        let in_flight = InFlight::begin(&state, !request.body().is_end_stream());
+        let worker = worker.clone();
+        async move {
+            let started = Instant::now();
+            let mut response = match framing {
+                Framing::Ambiguous => {
+                    worker.count_closed(Closed::Malformed);
+                    refuse()
+                }
+                Framing::Length | Framing::Chunked => worker.service.call(request, peer).await,
+            };
+            if framing != Framing::Length {
+                // Whatever follows a chunked body is never taken for a request.
+                response
+                    .headers_mut()
+                    .insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            worker.count_answer(response.status().as_u16(), started.elapsed());
+            Ok(response.map(|body| Tracked {
+                body,
+                _in_flight: in_flight,
+            }))
+        }
+    })
 }
 
 fn refuse() -> Response<Body> {
@@ -401,14 +335,14 @@ fn refuse() -> Response<Body> {
 /// request in hyper's buffer is not idle but slow.
 fn finish<S>(end: End, conn: http1::Connection<Io, S>) -> (End, TcpStream)
 where
-    S: hyper::service::HttpService<Incoming, ResBody = Tracked, Error = Infallible>,
+    S: HttpService<Incoming, ResBody = Tracked, Error = Infallible>,
 {
     let parts = conn.into_parts();
     let end = match end {
         End::Parked if !parts.read_buf.is_empty() => End::Ordered(Some(Closed::SlowHead)),
         End::Parked | End::Ordered(_) | End::Finished(_) => end,
     };
-    (end, parts.io.socket.into_inner())
+    (end, parts.io.into_socket())
 }
 
 /// Ends our side, then reads and drops what the client still sends, so that the kernel does not

@@ -9,6 +9,7 @@
 mod body;
 mod conn;
 mod framing;
+mod io;
 mod socket;
 mod stats;
 mod worker;

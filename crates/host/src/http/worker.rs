@@ -4,7 +4,7 @@
 //! drains. Nothing here is shared with other workers but the counters and the switch.
 
 use super::conn::{Clock, ConnState, Order, Phase, serve};
-use super::framing::Heard;
+use super::io::Buffers;
 use super::stats::{Closed, HttpStats};
 use super::{ListenOptions, Service};
 use crate::drain::Drain;
@@ -33,7 +33,7 @@ pub(super) struct Worker<S> {
     stats: Arc<HttpStats>,
     started: Instant,
     clock: Clock,
-    pub heard: Rc<Heard>,
+    pub buffers: Rc<Buffers>,
     next_id: Cell<u64>,
     conns: RefCell<Vec<Rc<ConnState>>>,
     emptied: Notify,
@@ -68,7 +68,7 @@ impl<S: Service> Worker<S> {
             stats,
             started: Instant::now(),
             clock: Clock::default(),
-            heard: Rc::default(),
+            buffers: Rc::default(),
             next_id: Cell::new(0),
             conns: RefCell::default(),
             emptied: Notify::new(),
@@ -130,7 +130,7 @@ impl<S: Service> Worker<S> {
             }
         }
         for conn in self.conns.borrow().iter() {
-            let busy = conn.phase.get() == Phase::Serving;
+            let busy = conn.phase.get() == Phase::Serving || conn.blocked_ms.get().is_some();
             conn.order(Order::Close(busy.then_some(Closed::DrainCut)));
         }
         // One turn for each to obey; what lingers after its answer is let go with the runtime.
@@ -206,12 +206,13 @@ impl<S: Service> Worker<S> {
     fn judge(&self, conn: &ConnState, now: u32) -> Order {
         let o = &self.options;
         let age = now.wrapping_sub(conn.since_ms.get());
-        if conn
-            .blocked_ms
-            .get()
-            .is_some_and(|at| now.wrapping_sub(at) > o.write_stall_ms)
-        {
-            return Order::Close(Some(Closed::WriteStall));
+        if let Some(since) = conn.blocked_ms.get() {
+            let stalled = now.wrapping_sub(since) > o.write_stall_ms;
+            return if stalled {
+                Order::Close(Some(Closed::WriteStall))
+            } else {
+                Order::None
+            };
         }
         match conn.phase.get() {
             Phase::Fresh if self.draining.get() && age > o.drain_fresh_ms => Order::Close(None),
@@ -229,7 +230,8 @@ impl<S: Service> Worker<S> {
             self.gather_evictable();
         }
         while let Some((conn, since)) = self.evictable.borrow_mut().pop() {
-            if is_idle(&conn) && conn.since_ms.get() == since && conn.slot.get() != usize::MAX {
+            if is_evictable(&conn) && conn.since_ms.get() == since && conn.slot.get() != usize::MAX
+            {
                 conn.order(Order::Close(Some(Closed::Evicted)));
                 return true;
             }
@@ -244,7 +246,7 @@ impl<S: Service> Worker<S> {
             .conns
             .borrow()
             .iter()
-            .filter(|conn| is_idle(conn) && age(conn) >= self.options.evict_idle_ms)
+            .filter(|conn| is_evictable(conn) && age(conn) >= self.options.evict_idle_ms)
             .map(|conn| (conn.clone(), conn.since_ms.get()))
             .collect();
         // Youngest first: the oldest is taken from the end.
@@ -255,8 +257,9 @@ impl<S: Service> Worker<S> {
     }
 }
 
-fn is_idle(conn: &ConnState) -> bool {
-    matches!(conn.phase.get(), Phase::Fresh | Phase::Idle)
+/// Closing it takes nothing from anybody who was promised something.
+fn is_evictable(conn: &ConnState) -> bool {
+    conn.is_idle() || conn.phase.get() == Phase::Fresh
 }
 
 /// A connection's place in its worker and under the cap, given back however it ends.

@@ -1,6 +1,6 @@
 //! The end of a listener: nothing in flight is lost, nothing new is let in, the port is free.
 
-use crate::support::{Server, until};
+use crate::support::{FLOOD_BYTES, Server, until};
 use host::Drain;
 use host::http::{Closed, HttpStats, ListenError, ListenOptions, start};
 use std::net::{TcpListener, TcpStream};
@@ -87,6 +87,22 @@ fn a_connection_that_asks_nothing_does_not_hold_the_drain_up() {
     server.join();
     silent.expect_end("silent");
     assert!(began.elapsed().as_secs() < 30, "{:?}", began.elapsed());
+}
+
+#[test]
+fn an_answer_that_is_taken_slowly_is_finished() {
+    let mut server = Server::start(|o| o.drain_ms = 60_000);
+    let mut client = server.connect();
+    client.send("GET /flood HTTP/1.1\r\nHost: t\r\n\r\n");
+    until("its answer is on its way", || server.stats.answered(1) == 1);
+    server.drain.begin();
+    until("the port refuses", || {
+        TcpStream::connect(server.addr).is_err()
+    });
+    assert_eq!(client.answer().body.len(), FLOOD_BYTES);
+    client.expect_end("after its answer");
+    server.join();
+    assert_eq!(server.stats.closed(Closed::DrainCut), 0);
 }
 
 #[test]

@@ -193,6 +193,22 @@ fn a_reader_that_takes_nothing_is_closed() {
 }
 
 #[test]
+fn a_slow_reader_that_goes_on_gets_all_of_it() {
+    // Longer than idle and stall times together, but never without progress.
+    for closing in ["", "Connection: close\r\n"] {
+        let server = Server::start(|o| (o.idle_ms, o.write_stall_ms) = (300, 800));
+        let mut client = server.connect();
+        client.send(&format!("GET /flood HTTP/1.1\r\nHost: t\r\n{closing}\r\n"));
+        let mut chunk = vec![0; support::FLOOD_BYTES / 16];
+        for _ in 0..16 {
+            client.stream.read_exact(&mut chunk).unwrap();
+            std::thread::park_timeout(Duration::from_millis(120));
+        }
+        assert_eq!(server.stats.closed(Closed::WriteStall), 0, "{closing:?}");
+    }
+}
+
+#[test]
 fn bodies_within_the_limit_arrive_whole() {
     let server = Server::start(|_| {});
     let mut client = server.connect();

@@ -17,6 +17,8 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// For one end of ten thousand connections, with room for other tests.
 const DESCRIPTORS: u64 = 11_000;
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// More than the buffers of both sockets hold.
+pub const FLOOD_BYTES: usize = 64 * 1024 * 1024;
 pub const BODY_MS: u64 = 400;
 
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
@@ -58,7 +60,7 @@ impl Service for Paths {
         match request.uri().path() {
             "/open" => Response::new(self.stats.open().to_string().into()),
             "/worker" => Response::new(self.worker.to_string().into()),
-            "/flood" => Response::new(vec![b'.'; 64 * 1024 * 1024].into()),
+            "/flood" => Response::new(vec![b'.'; FLOOD_BYTES].into()),
             "/echo" => echo(request.into_body()).await,
             "/stream" => {
                 let (tx, body) = Body::stream();
