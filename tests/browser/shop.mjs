@@ -1,15 +1,15 @@
 // Where the shop under test is: one that runs already (SHOP_URL, ADMIN_URL, OPERATOR_TOKEN), or
 // the binary SEAWALL_BIN, started here on free ports with its own data folder and the bundled
-// catalogue. Also the operator's hand: products with the stock and the opening a scenario needs.
+// campaign. Also the operator's hand: products with the stock and the opening a scenario needs.
 
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
 const START_MS_MAX = 60_000;
-const CAMPAIGN = resolve(import.meta.dirname, '../../examples/double11');
+const CAMPAIGN = resolve(import.meta.dirname, '../../examples/double11/campaign.yaml');
 
 /** Waits for `look` to give something; a condition with a deadline, never a guess at a duration. */
 export async function until(what, ms, look) {
@@ -34,10 +34,13 @@ export async function openShop() {
 
 async function start(binary) {
   const data = mkdtempSync(join(tmpdir(), 'seawall-browser-'));
-  const catalogue = join(CAMPAIGN, 'catalogue.csv');
-  execFileSync(binary, ['import', 'catalogue', catalogue, '--data', data], { stdio: 'pipe' });
+  // What the caller set for itself is no setting of the shop.
+  const ours = ([name]) => !name.startsWith('SEAWALL_');
+  const env = Object.fromEntries(Object.entries(process.env).filter(ours));
+  const what = ['--campaign', CAMPAIGN, '--t0', '+1s'];
   const where = ['--data', data, '--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0'];
-  const child = spawn(binary, ['up', ...where], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const stdio = ['ignore', 'pipe', 'pipe'];
+  const child = spawn(binary, ['up', ...what, ...where], { env, stdio });
   let said = '', log = '';
   child.stdout.on('data', (chunk) => { said += chunk; });
   child.stderr.on('data', (chunk) => { log = (log + chunk).slice(-20_000); });
