@@ -73,85 +73,33 @@ pub enum Event {
     },
 }
 
+// One variant a line or two, so that the table can be read; formatted by hand.
+#[rustfmt::skip]
 impl From<Effect<'_>> for Event {
     fn from(effect: Effect<'_>) -> Event {
         match effect {
-            Effect::OrderHeld {
-                held,
-                request,
-                buyer,
-                lines,
-                coupon,
-            } => Event::OrderHeld {
-                held,
-                request,
-                buyer,
-                lines: lines.into(),
-                coupon,
-            },
-            Effect::OrderEnded { order, why } => Event::OrderEnded { order, why },
-            Effect::OrderPaid {
-                order,
-                payment,
-                amount,
-                retaken,
-            } => Event::OrderPaid {
-                order,
-                payment,
-                amount,
-                retaken,
-            },
-            Effect::PaymentBegun {
-                order,
-                payment,
-                amount,
-            } => Event::PaymentBegun {
-                order,
-                payment,
-                amount,
-            },
-            Effect::PaymentAbandoned { order, payment } => {
-                Event::PaymentAbandoned { order, payment }
-            }
-            Effect::RefundDue {
-                order,
-                payment,
-                total,
-                settled,
-            } => Event::RefundDue {
-                order,
-                payment,
-                total,
-                settled,
-            },
-            Effect::RefundSettled {
-                order,
-                payment,
-                total,
-                settled,
-            } => Event::RefundSettled {
-                order,
-                payment,
-                total,
-                settled,
-            },
-            Effect::UnitsReturned {
-                order,
-                line,
-                sku,
-                qty,
-            } => Event::UnitsReturned {
-                order,
-                line,
-                sku,
-                qty,
-            },
-            Effect::Stock { sku, books } => Event::Stock { sku, books },
-            Effect::SkuListed { sku, code } => Event::SkuListed {
-                sku,
-                code: code.into(),
-            },
-            Effect::OrderForgotten { order } => Event::OrderForgotten { order },
+            Effect::OrderHeld { held, request, buyer, lines, coupon } =>
+                Event::OrderHeld { held, request, buyer, lines: lines.into(), coupon },
+            Effect::OrderEnded { order, why } =>
+                Event::OrderEnded { order, why },
+            Effect::OrderPaid { order, payment, amount, retaken } =>
+                Event::OrderPaid { order, payment, amount, retaken },
+            Effect::PaymentBegun { order, payment, amount } =>
+                Event::PaymentBegun { order, payment, amount },
+            Effect::PaymentAbandoned { order, payment } =>
+                Event::PaymentAbandoned { order, payment },
+            Effect::RefundDue { order, payment, total, settled } =>
+                Event::RefundDue { order, payment, total, settled },
+            Effect::RefundSettled { order, payment, total, settled } =>
+                Event::RefundSettled { order, payment, total, settled },
+            Effect::UnitsReturned { order, line, sku, qty } =>
+                Event::UnitsReturned { order, line, sku, qty },
+            Effect::Stock { sku, books } =>
+                Event::Stock { sku, books },
+            Effect::SkuListed { sku, code } =>
+                Event::SkuListed { sku, code: code.into() },
+            Effect::OrderForgotten { order } =>
+                Event::OrderForgotten { order },
         }
     }
 }

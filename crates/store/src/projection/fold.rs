@@ -79,98 +79,48 @@ struct Sales {
 }
 
 impl<'c> Fold<'c> {
+    // One event, one short arm; formatted by hand so that they can be compared.
+    #[rustfmt::skip]
     pub(super) fn add(&mut self, change: &'c Change) {
         let at = change.at;
         match &change.event {
-            Event::OrderHeld {
-                held,
-                request,
-                buyer,
-                lines,
-                coupon,
-            } => {
+            Event::OrderHeld { held, request, buyer, lines, coupon } => {
                 let (held, request, buyer, coupon) = (*held, *request, *buyer, *coupon);
-                let new = NewOrder {
-                    held,
-                    request,
-                    buyer,
-                    at,
-                    lines,
-                    coupon,
-                };
-                self.orders.entry(OrderKey::of(held.order)).or_default().new = Some(new);
+                let new = NewOrder { held, request, buyer, at, lines, coupon };
+                self.order(held.order).new = Some(new);
             }
-            Event::OrderEnded { order, why } => {
-                let status = match why {
-                    EndReason::Expired => OrderStatus::Expired,
-                    EndReason::Cancelled => OrderStatus::Cancelled,
-                };
-                let order = self.orders.entry(OrderKey::of(*order)).or_default();
-                order.status = Some((status, at));
+            Event::OrderEnded { order, why: EndReason::Expired } => {
+                self.order(*order).status = Some((OrderStatus::Expired, at));
             }
-            Event::OrderPaid {
-                order,
-                payment,
-                amount,
-                retaken: _,
-            } => {
-                let fold = self.orders.entry(OrderKey::of(*order)).or_default();
+            Event::OrderEnded { order, why: EndReason::Cancelled } => {
+                self.order(*order).status = Some((OrderStatus::Cancelled, at));
+            }
+            Event::OrderPaid { order, payment, amount, retaken: _ } => {
+                let fold = self.order(*order);
                 fold.status = Some((OrderStatus::Paid, at));
                 fold.paid_at = Some(at);
-                let payment = self.payment(*order, *payment);
-                payment.decide(PaymentState::Bought, at);
-                payment.amount = Some(*amount);
+                self.payment(*order, *payment).decide(PaymentState::Bought, Some(*amount), at);
             }
-            Event::PaymentBegun {
-                order,
-                payment,
-                amount,
-            } => {
-                let payment = self.payment(*order, *payment);
-                payment.state = Some(PaymentState::Begun);
-                payment.begun_at = Some(at);
-                payment.amount = Some(*amount);
+            Event::PaymentBegun { order, payment, amount } => {
+                self.payment(*order, *payment).begin(*amount, at);
             }
             Event::PaymentAbandoned { order, payment } => {
-                self.payment(*order, *payment)
-                    .decide(PaymentState::Abandoned, at);
+                self.payment(*order, *payment).decide(PaymentState::Abandoned, None, at);
             }
-            Event::RefundDue {
-                order,
-                payment,
-                total,
-                settled,
-            } => {
+            Event::RefundDue { order, payment, total, settled } => {
                 self.refund(*order, *payment, *total, *settled, at);
                 // Of a payment that bought, a return is due; any other was in vain, wholly.
                 let payment = self.payment(*order, *payment);
                 if payment.state != Some(PaymentState::Bought) {
-                    payment.decide(PaymentState::InVain, at);
-                    payment.amount = Some(*total);
+                    payment.decide(PaymentState::InVain, Some(*total), at);
                 }
             }
-            Event::RefundSettled {
-                order,
-                payment,
-                total,
-                settled,
-            } => {
+            Event::RefundSettled { order, payment, total, settled } => {
                 self.refund(*order, *payment, *total, *settled, at);
             }
-            Event::UnitsReturned {
-                order,
-                line,
-                sku,
-                qty,
-            } => {
+            Event::UnitsReturned { order, line, sku, qty } => {
                 let (order, line, sku, qty) = (OrderKey::of(*order), line.0, *sku, *qty);
-                self.returns.push(ReturnFold {
-                    order,
-                    line,
-                    sku,
-                    qty,
-                    at,
-                });
+                self.returns.push(ReturnFold { order, line, sku, qty, at });
             }
             Event::Stock { sku, books } => {
                 self.skus.entry(*sku).or_default().books = Some(*books);
@@ -181,6 +131,10 @@ impl<'c> Fold<'c> {
             // The ledger forgets to save memory; the tables keep the history.
             Event::OrderForgotten { order: _ } => {}
         }
+    }
+
+    fn order(&mut self, order: OrderId) -> &mut OrderFold<'c> {
+        self.orders.entry(OrderKey::of(order)).or_default()
     }
 
     fn payment(&mut self, order: OrderId, payment: PaymentRef) -> &mut PaymentFold {
@@ -470,8 +424,16 @@ fn write_buyers(
 }
 
 impl PaymentFold {
-    fn decide(&mut self, state: PaymentState, at: At) {
+    fn begin(&mut self, amount: Money, at: At) {
+        self.state = Some(PaymentState::Begun);
+        self.begun_at = Some(at);
+        self.amount = Some(amount);
+    }
+
+    /// Without an amount it stays what it was when the payment was begun.
+    fn decide(&mut self, state: PaymentState, amount: Option<Money>, at: At) {
         self.state = Some(state);
         self.decided_at = Some(at);
+        self.amount = amount.or(self.amount);
     }
 }

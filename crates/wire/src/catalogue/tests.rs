@@ -261,8 +261,8 @@ fn bad_csv_is_told_by_line_and_column() {
     check_bad_csv(
         "name,cost\nx,1\n",
         &[
-            "line 1, header: found \"name,cost\", expected our columns (sku, title, price, …), or a \
-           product export of Shopify (Handle, Title, Variant Price, …) or WooCommerce (SKU, Name, \
+            "line 1, header: found \"name,cost\", expected our columns (sku, title, price, …), or \
+           a product export of Shopify (Handle, Title, Variant Price, …) or WooCommerce (SKU, Name, \
            Regular price, …)",
         ],
     );
@@ -357,8 +357,8 @@ fn bad_json_is_told_by_line_and_field() {
         &[
             "line 1, column 11: found \",\" (EOF while parsing a value), expected one JSON object \
              in UTF-8",
-            "line 2, column 1: found \"[1]\" (invalid type: sequence, expected an object), expected \
-             one JSON object in UTF-8",
+            "line 2, column 1: found \"[1]\" (invalid type: sequence, expected an object), \
+             expected one JSON object in UTF-8",
             "line 3, column 21: found \"}\" (field `sku` twice), expected one JSON object in UTF-8",
         ],
     );
