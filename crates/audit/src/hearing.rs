@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Hearing {
     journal: Auditor,
     requests: BTreeMap<RequestId, Heard>,
+    known: BTreeMap<u64, Known>,
     demand: BTreeMap<SkuId, u64>,
     captures: Option<BTreeSet<(OrderId, PaymentRef)>>,
 }
@@ -23,13 +24,18 @@ pub struct Hearing {
 #[derive(Debug, Default)]
 struct Heard {
     accepted: Option<(OrderId, Money, At)>,
-    /// The earliest moment at which a client knew of the acceptance.
-    known_from: Option<At>,
-    /// The latest attempt with the same content that was refused by the rules.
-    refused_sent: Option<(At, Code)>,
     /// An attempt has no answer: it may have been accepted.
     unknown: bool,
     counted: bool,
+}
+
+/// What clients knew of one order, by their own clock.
+#[derive(Debug, Default)]
+struct Known {
+    /// The earliest moment at which a client knew of the acceptance.
+    from: Option<At>,
+    /// The latest attempt for the same that was refused by the rules while it was remembered.
+    refused_sent: Option<(At, Code)>,
 }
 
 impl Hearing {
@@ -37,6 +43,7 @@ impl Hearing {
         Hearing {
             journal,
             requests: BTreeMap::new(),
+            known: BTreeMap::new(),
             demand: BTreeMap::new(),
             captures: None,
         }
@@ -79,8 +86,11 @@ impl Hearing {
         let answer = (id, total, pay_by);
         let heard = self.requests.entry(receipt.request).or_default();
         let first = *heard.accepted.get_or_insert(answer);
-        let known = heard.known_from.get_or_insert(receipt.answered_at);
-        *known = receipt.answered_at.min(*known);
+        if found {
+            let known = self.known.entry(id.ordinal()).or_default();
+            let from = known.from.get_or_insert(receipt.answered_at);
+            *from = receipt.answered_at.min(*from);
+        }
         // Two orders under one id are fine only when the first had been forgotten; whether it
         // could be was looked at when the journal accepted the second.
         let both_in_journal = first.0 != id && found;
@@ -101,7 +111,7 @@ impl Hearing {
         if code == Code::SoldOut {
             self.was_short(receipt, sku);
         }
-        let heard = self.requests.entry(receipt.request).or_default();
+        self.requests.entry(receipt.request).or_default();
         if code == Code::NotAsked {
             return;
         }
@@ -115,11 +125,13 @@ impl Hearing {
             if !same_content(order, receipt) {
                 continue;
             }
-            let sent = (receipt.sent_at, code);
-            heard.refused_sent = heard.refused_sent.max(Some(sent));
             let before = receipt.sent_at <= order.held_at.plus(skew);
             let free_from = self.journal.forgettable_from(*ordinal);
             let after = free_from.is_some_and(|t| t <= receipt.answered_at.plus(skew));
+            if !after {
+                let known = self.known.entry(*ordinal).or_default();
+                known.refused_sent = known.refused_sent.max(Some((receipt.sent_at, code)));
+            }
             self.journal.tickets.look(names::ONE_ANSWER, before || after, || {
                 format!(
                     "request {} was accepted at {} as order {}; sent again at {} it was refused \
@@ -287,23 +299,20 @@ impl Hearing {
                         "request {request} was only refused; the journal accepts it: {in_journal:?}"
                     )
                 });
-            let Some((known, (sent, code))) = heard.known_from.zip(heard.refused_sent) else {
+        }
+        for (ordinal, known) in &self.known {
+            let Some((from, (sent, code))) = known.from.zip(known.refused_sent) else {
                 continue;
             };
-            // By the client's own clock, so without any skew; forgetting may lie between.
-            let ids = (*request, 0)..=(*request, u64::MAX);
-            let forgotten = self.journal.by_request.range(ids).any(|(_, ordinal)| {
-                let skew = self.journal.settings.clock_skew;
-                self.journal
-                    .forgettable_from(*ordinal)
-                    .is_some_and(|t| t <= sent.plus(skew))
-            });
-            self.journal.tickets.look(names::ONE_ANSWER, sent <= known || forgotten, || {
-                format!(
-                    "request {request} was known to be accepted at {known}; sent again at {sent} \
+            // By the client's own clock, so without any skew.
+            self.journal
+                .tickets
+                .look(names::ONE_ANSWER, sent <= from, || {
+                    format!(
+                        "order {ordinal} was known to be accepted at {from}; asked again at {sent} \
                      it was refused ({code:?})"
-                )
-            });
+                    )
+                });
         }
     }
 

@@ -15,7 +15,16 @@ fn agree(numbers: impl IntoIterator<Item = u64>, counts: &mut BTreeMap<&'static 
     let (mut ledger, mut twin, mut model) = (Ledger::new(), Ledger::new(), Model::new());
     for (index, number) in numbers.into_iter().enumerate() {
         let entry = world.entry(number);
+        let early = match &entry.command {
+            Command::Place(place) => Some(ledger.refusal(place, entry.at)),
+            _ => None,
+        };
         let expected = model.apply(&entry);
+        if let Some(early) = early {
+            // What may be answered without the journal is what the journal's entry would get.
+            let refused = (outcome_name(&expected) != "held").then_some(expected);
+            assert_eq!(early, refused, "before {entry:?}");
+        }
         let outcome = ledger.apply(&entry, &mut NoEffects);
         assert_eq!(outcome, expected, "{entry:?}");
         *counts.entry(outcome_name(&outcome)).or_default() += 1;
