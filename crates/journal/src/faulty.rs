@@ -278,6 +278,11 @@ impl DiskFile for FaultyFile {
             machine.counts.failed_reads += 1;
             return Err(io::Error::other("injected: the read failed"));
         }
+        let millionths = machine.faults.interrupted;
+        if machine.happens(millionths) {
+            machine.counts.interruptions += 1;
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         let live = &machine.file(self.id)?.live;
         let start = (offset as usize).min(live.len());
         let bytes = buffer.len().min(live.len() - start);

@@ -3,8 +3,8 @@
 use crate::helpers::*;
 use journal::faulty::{Faults, FaultyDisk};
 use journal::{
-    AppendError, Batch, FileLog, Folder, Log, Misuse, Options, ReadError, Reader, Room, Settled,
-    prune_segments, survey,
+    AppendError, Batch, Disk, FileLog, Folder, Log, Misuse, Options, ReadError, Reader, Room,
+    Settled, prune_segments, survey,
 };
 
 #[test]
@@ -340,6 +340,8 @@ fn a_full_disk_refuses_before_anything_is_written() {
         payload: &payload,
     });
     assert!(matches!(still, Err(AppendError::NoRoom { .. })));
+    // Asked before tried: nothing ran into the end of the disk.
+    assert_eq!(disk.counts().full, 0);
     // Not poisoned: room is made, and the sale goes on.
     assert_eq!(prune_segments(&disk, 11).unwrap().segments, 1);
     assert_eq!(put(&mut log, 1, &payload), 31);
@@ -406,6 +408,27 @@ fn the_spare_survives_a_restart_and_is_made_again_if_it_is_wrong() {
     assert_eq!(syncs(&disk), reused + 1);
     let spare = disk.content(Folder::Journal, "spare").unwrap();
     assert!(spare.len() == SEGMENT as usize && spare.iter().all(|b| *b == 0));
+}
+
+#[test]
+fn a_spare_that_failed_is_given_back_and_made_anew() {
+    let disk = FaultyDisk::sound(1);
+    let (mut log, _) = open(&disk);
+    for seed in 1..=5 {
+        put(&mut log, 1, &bytes(seed, 1_500));
+    }
+    // The roll syncs its header, then the next spare's zeros: those fail.
+    disk.fail_sync_in(1);
+    put(&mut log, 1, &bytes(6, 1_500));
+    let names = disk.list(Folder::Journal).unwrap();
+    assert!(
+        names.iter().all(|name| !name.starts_with("spare")),
+        "{names:?}"
+    );
+    for seed in 7..=11 {
+        put(&mut log, 1, &bytes(seed, 1_500));
+    }
+    assert_eq!(segments(&disk).len(), 3);
 }
 
 #[test]

@@ -334,6 +334,41 @@ fn an_older_writer_after_a_newer_one() {
 }
 
 #[test]
+fn a_segment_of_an_older_writer_after_a_newer_one() {
+    let grown = |disk: &FaultyDisk, upto| {
+        let (mut log, _) = open(disk);
+        while log.last() < upto {
+            put(&mut log, 1, &bytes(1, 1_500));
+        }
+    };
+    let older = FaultyDisk::sound(1);
+    grown(&older, 5);
+    let newer = older.fork();
+    // The older one goes on in epoch 2, the newer one in epoch 3.
+    grown(&older, 15);
+    drop(open(&newer));
+    grown(&newer, 15);
+    let mixed = newer.fork();
+    mixed.replace(Folder::Journal, &segment(11), content(&older, 11));
+    let found = damage(&mixed);
+    names(&found, 11, 56);
+    assert!(found.what.contains("in epoch 2, after epoch 3"), "{found}");
+    // A segment of a newer epoch, still bare, beside the description of an older one.
+    let bare = changed(&newer, 11, |bytes| bytes[512..].fill(0));
+    let batches = changed(&bare, 6, |bytes| {
+        bytes.copy_from_slice(&content(&older, 6));
+    });
+    let meta = older.content(Folder::Journal, "META").unwrap();
+    batches.replace(Folder::Journal, "META", meta);
+    let found = damage(&batches);
+    names(&found, 11, 56);
+    assert!(
+        found.what.contains("in epoch 3, the last writer had 2"),
+        "{found}"
+    );
+}
+
+#[test]
 fn random_bytes_never_panic() {
     let disk = thirty();
     for seed in 0..3_000 {

@@ -141,7 +141,7 @@ fn one_seed_one_course() {
             failed_read: 50_000,
             failed_sync: 100_000,
             early_write_back: 300_000,
-            capacity_bytes: Some(6_000),
+            capacity_bytes: Some(6_800),
         };
         let mut disk = FaultyDisk::new(seed, faults);
         let mut trace = Vec::new();
@@ -149,7 +149,7 @@ fn one_seed_one_course() {
             let Ok(file) = disk.create(Folder::Journal, NAME) else {
                 continue;
             };
-            for step in 0..20 {
+            for step in 0..21 {
                 let written = file.write_at(&[step + 1; 700], u64::from(step) * 350);
                 trace.push(format!("{written:?}"));
                 let synced = step % 3 > 0 || file.sync_data().is_ok();

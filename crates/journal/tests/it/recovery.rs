@@ -3,7 +3,7 @@
 
 use crate::helpers::*;
 use journal::faulty::{Crash, CrashAt, Fate, Faults, FaultyDisk};
-use journal::{Batch, Folder, Log, Settled, prune_segments, survey};
+use journal::{Batch, FileLog, Folder, Log, Options, Settled, prune_segments, survey};
 use std::collections::BTreeSet;
 
 /// Two durable batches, and where the third will start.
@@ -187,6 +187,32 @@ fn less_than_a_head_left_in_the_segment() {
         assert_eq!(put(&mut log, 1, b""), 2);
         assert_eq!(segments(&disk), [segment(1), segment(2)]);
         assert_eq!(read_all(&disk, 2).len(), 2);
+    }
+}
+
+#[test]
+fn a_short_file_gets_its_length_back() {
+    let disk = FaultyDisk::sound(1);
+    let large = Options {
+        segment_bytes: 2 << 20,
+        ..options()
+    };
+    put(
+        &mut FileLog::open(disk.clone(), large).unwrap().0,
+        1,
+        b"one",
+    );
+    for len in [512 + 40, 600, 4_096, 700_000] {
+        let mut left = content(&disk, 1);
+        left.truncate(len);
+        disk.replace(Folder::Journal, &segment(1), left);
+        let (_, recovery) = open(&disk);
+        let torn = recovery.torn.unwrap();
+        assert_eq!(
+            (recovery.last, torn.bytes_missing),
+            (1, (2 << 20) - len as u64)
+        );
+        assert_eq!(content(&disk, 1).len(), 2 << 20);
     }
 }
 
