@@ -234,7 +234,7 @@ fn push_lines(out: &mut String, chart: &Chart<'_>, scale: &Scale) {
     for series in &chart.series {
         let mut path = String::new();
         let mut pen_up = true;
-        for (second, value) in series.values.iter().enumerate() {
+        for (second, value) in series.values.iter().enumerate().take(chart.seconds) {
             if !value.is_finite() {
                 pen_up = true;
                 continue;

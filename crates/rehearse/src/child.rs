@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How the shop is started.
@@ -22,14 +22,13 @@ pub struct Recipe {
     /// Where the child writes its addresses, and where its words go.
     pub ports_file: PathBuf,
     pub log: PathBuf,
-    pub operator_token: String,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum ChildError {
     #[error("{seawall} could not be started: {source}")]
     Start { seawall: PathBuf, source: io::Error },
-    #[error("the shop ended before it answered ({status}); its last words:\n{words}")]
+    #[error("the shop ended by itself ({status}); its last words:\n{words}")]
     Ended { status: String, words: String },
     #[error("the shop did not answer within {seconds} s; its last words:\n{words}")]
     Silent { seconds: u64, words: String },
@@ -47,6 +46,8 @@ pub struct Shop {
     process: Option<Child>,
     pub listen: SocketAddr,
     pub admin: SocketAddr,
+    /// Made by the shop at its first start.
+    pub operator_token: String,
     /// From the start of the process to its first answer.
     pub took: Duration,
 }
@@ -62,9 +63,18 @@ impl Shop {
             process: None,
             listen: any,
             admin: any,
+            operator_token: String::new(),
             took: Duration::ZERO,
         };
         shop.launch()?;
+        let file = shop.recipe.data.join("operator.token");
+        shop.operator_token = std::fs::read_to_string(&file)
+            .map_err(|source| ChildError::Io {
+                what: file.display().to_string(),
+                source,
+            })?
+            .trim()
+            .to_owned();
         Ok(shop)
     }
 
@@ -196,7 +206,7 @@ impl Shop {
     }
 
     /// SIGTERM, then waits for the shop to end by itself.
-    pub fn drain(&mut self) -> Result<ExitStatus, ChildError> {
+    pub fn drain(&mut self) -> Result<(), ChildError> {
         let io = |source| ChildError::Io {
             what: "SIGTERM".to_owned(),
             source,
@@ -212,7 +222,14 @@ impl Shop {
         let most = Duration::from_millis(limits::DRAIN_MS_MAX);
         while asked.elapsed() < most {
             if let Some(status) = process.try_wait().map_err(io)? {
-                return Ok(status);
+                let (status, words) = (status, self.last_words());
+                return match status.success() {
+                    true => Ok(()),
+                    false => Err(ChildError::Ended {
+                        status: status.to_string(),
+                        words,
+                    }),
+                };
             }
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -222,17 +239,18 @@ impl Shop {
         })
     }
 
-    /// Waits until no unit is held any more, by the operator's books. `false` when time ran out.
-    /// A shop that lies here is found out by the audit of its journal.
+    /// Waits until no unit is held and no payment is open any more, by the operator's books.
+    /// `false` when time ran out. A shop that lies here is found out by the audit of its journal.
     pub fn settle(&mut self) -> Result<bool, ChildError> {
         let asked = Instant::now();
         let most = Duration::from_millis(limits::SETTLE_MS_MAX);
         while asked.elapsed() < most {
             self.still_runs()?;
-            let token = Some(self.recipe.operator_token.as_str());
+            let token = Some(self.operator_token.as_str());
             if let Ok((200, body)) = get(self.admin, "/operator/books", token)
                 && let Ok(books) = serde_json::from_slice::<serde_json::Value>(&body)
                 && held_units(&books) == Some(0)
+                && books.get("payments_open").is_none_or(|open| open == 0)
             {
                 return Ok(true);
             }
@@ -337,7 +355,6 @@ mod tests {
             data: at("data"),
             ports_file: at("ports"),
             log: at("log"),
-            operator_token: String::new(),
         };
         let error = Shop::start(recipe).map(|_| ()).unwrap_err().to_string();
         assert!(

@@ -2,14 +2,17 @@
 
 use std::path::Path;
 
-/// A shop that trusts the test issuer and keeps its whole journal for the audit.
-pub(crate) fn text(folder: &Path, issuer: &str, audience: &str, operator_token: &str) -> String {
-    let path =
-        |name: &str| serde_json::Value::from(folder.join(name).to_string_lossy()).to_string();
-    let (issuer, audience) = (serde_json::json!(issuer), serde_json::json!(audience));
-    _ = operator_token;
+/// A shop that trusts the test issuer. Its payments are declined and get lost now and then, as a
+/// real channel's do.
+pub(crate) fn text(folder: &Path, issuer: &str, audience: &str) -> String {
+    let key_file = folder.join("issuer.key");
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
     format!(
-        "jwt:\n  issuer: {issuer}\n  audience: {audience}\n  algorithm: HS256\n  key_file: {}\n",
-        path("issuer.key"),
+        "jwt:\n  issuer: {}\n  audience: {}\n  algorithm: HS256\n  key_file: {}\npayment:\n  \
+         sandbox:\n    delay_ms_median: 40\n    decline_share: 0.02\n    unknown_share: 0.01\n\
+         log:\n  level: warn\n",
+        quoted(issuer),
+        quoted(audience),
+        quoted(&key_file.to_string_lossy()),
     )
 }

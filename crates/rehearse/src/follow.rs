@@ -242,7 +242,10 @@ impl Load {
         let in_kill = self.shared.in_kill(task.planned_us, now);
         self.measured.record(class, task.planned_us, now, in_kill);
         match meaning(class, answer) {
-            Meaning::Session { token, buyer } => self.on_session(task, token, buyer),
+            Meaning::Session { token, buyer } => {
+                self.measured.second(now).seen += 1;
+                self.on_session(task, token, buyer);
+            }
             Meaning::Seen => self.measured.second(now).seen += 1,
             Meaning::Held(held) => self.on_held(task, held, now),
             Meaning::Paid { payment } => self.on_paid(task, payment, now),

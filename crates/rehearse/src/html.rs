@@ -48,7 +48,7 @@ fn push_cards(out: &mut String, body: &Body) {
         .iter()
         .rev()
         .find(|row| row.what.starts_with("orders"))
-        .map_or_else(|| "–".to_owned(), |row| format!("{:.1} ms", row.ms.p99));
+        .map_or_else(|| "–".to_owned(), |row| duration(row.ms.p99));
     let mut cards = vec![
         (
             "requests in the first second from T0",
@@ -64,7 +64,7 @@ fn push_cards(out: &mut String, body: &Body) {
     ];
     if let [kill, ..] = body.kills.as_slice() {
         let down = (kill.back_s - kill.killed_s) * 1_000.0;
-        cards.push(("down after SIGKILL", format!("{down:.0} ms")));
+        cards.push(("down after SIGKILL", duration(down)));
     }
     out.push_str("<dl class=\"cards\">");
     for (what, value) in cards {
@@ -74,16 +74,19 @@ fn push_cards(out: &mut String, body: &Body) {
     out.push_str("</dl>\n");
 }
 
+/// Milliseconds with the digits that matter.
+fn duration(ms: f64) -> String {
+    match ms {
+        ..10.0 => format!("{ms:.1} ms"),
+        ..1_000.0 => format!("{ms:.0} ms"),
+        _ => format!("{:.1} s", ms / 1_000.0),
+    }
+}
+
 fn push_charts(out: &mut String, body: &Body) {
     let kills: Vec<(f64, f64)> = body.kills.iter().map(|k| (k.killed_s, k.back_s)).collect();
     let draw = |title: &str, unit: &str, kind: Kind, series: Vec<Series>| {
-        // Holds go on ending after the last arrival: the stock's curve is longer than the others.
-        let longest = series
-            .iter()
-            .map(|series| series.values.len())
-            .max()
-            .unwrap_or(0);
-        let (t0, kills, seconds) = (body.t0_s, kills.clone(), body.seconds.len().max(longest));
+        let (t0, kills, seconds) = (body.t0_s, kills.clone(), body.seconds.len());
         svg(&Chart {
             title,
             unit,
@@ -132,7 +135,7 @@ fn push_charts(out: &mut String, body: &Body) {
         vec![
             series("held", "c2", |s| s.held as f64),
             series("paid", "c3", |s| s.paid as f64),
-            series("browsed", "c6", |s| s.seen as f64),
+            series("browsed, signed in", "c6", |s| s.seen as f64),
             series("refused by the rules", "c5", |s| s.refused as f64),
             series("turned away for load", "c7", |s| s.turned_away as f64),
             series("errors", "c4", |s| s.errors as f64),
@@ -248,7 +251,8 @@ fn push_foot(out: &mut String, report: &Report<Body>) {
          the server's word. Latency counts from the planned instant, so a slow shop cannot hide \
          behind a waiting generator.</p><dl>\
          <dt>Command</dt><dd><code>{}</code></dd><dt>Build</dt><dd>{} · commit {} · {}</dd>\
-         <dt>Machine</dt><dd>{} × {} · {} MiB · {}</dd><dt>Started</dt><dd>{} · {:.0} s · seed {}\
+         <dt>Machine</dt><dd>{} × {} · {} MiB · {}</dd>\
+         <dt>Started</dt><dd>{} · {:.0} s · seed {}\
          </dd></dl></footer>",
         escape(&report.command),
         escape(&build.version),

@@ -17,7 +17,7 @@ pub const RETRY_MS_MAX: u64 = 1_000;
 /// Attempts of a buyer whom the shop turned away for load (503).
 pub const TURNED_AWAY_ATTEMPTS_MAX: u8 = 4;
 /// Questions after a payment that the channel has not decided.
-pub const PENDING_POLLS_MAX: u8 = 100;
+pub const PENDING_POLLS_MAX: u8 = 240;
 pub const PENDING_POLL_MS: u64 = 250;
 /// Payments of one order, declined ones included.
 pub const PAYMENTS_PER_ORDER_MAX: u8 = 3;

@@ -272,6 +272,14 @@ impl Load {
     }
 
     fn start_due(&mut self, now: u64) {
+        // Whoever waited for a connection goes before whoever comes now.
+        while let Some(task) = self.waiting.front().copied() {
+            if self.open >= self.connections_max && !self.has_idle(task) {
+                break;
+            }
+            self.waiting.pop_front();
+            self.send(task);
+        }
         while let Some(arrival) = self.plan.arrivals.get(self.next_arrival).copied() {
             if arrival.at_us > now {
                 break;
@@ -297,13 +305,6 @@ impl Load {
             if let Some(Reverse((_, task))) = self.timers.pop() {
                 self.send(task);
             }
-        }
-        while let Some(task) = self.waiting.front().copied() {
-            if self.open >= self.connections_max && !self.has_idle(task) {
-                break;
-            }
-            self.waiting.pop_front();
-            self.send(task);
         }
     }
 

@@ -213,7 +213,7 @@ pub(crate) fn body(
             .into_iter()
             .chain(turned_away(measured))
             .collect(),
-        audit: checks(ran),
+        audit: checks(ran, demands).map(check_figures).collect(),
         books: book_figures(ran),
         stocks: stock_figures(plan, ran),
         seconds: second_figures(ran),
@@ -331,18 +331,28 @@ fn kill_figures(ran: &Ran) -> Vec<KillFigures> {
     ran.kills.iter().map(figures).collect()
 }
 
-fn checks(ran: &Ran) -> Vec<CheckFigures> {
-    let Some(audited) = &ran.audited else {
-        return Vec::new();
-    };
-    let check = |check: &audit::Check| CheckFigures {
+/// The auditor's checks that mean something for this run. Baskets of real orders are taken whole
+/// or not at all and ask for dozens of units: a few may stay although more were wanted, so that
+/// selling out is asked of floods only.
+pub(crate) fn checks<'a>(
+    ran: &'a Ran,
+    demands: &'a Demands,
+) -> impl Iterator<Item = &'a audit::Check> {
+    let all = ran
+        .audited
+        .iter()
+        .flat_map(|audited| &audited.verdict.checks);
+    all.filter(|check| demands.t0 || check.name != audit::names::SOLD_OUT)
+}
+
+fn check_figures(check: &audit::Check) -> CheckFigures {
+    CheckFigures {
         what: check.name.to_owned(),
         holds: check.passed,
         looked_at: check.examined,
         failed: check.failed,
         failures: check.failures.clone(),
-    };
-    audited.verdict.checks.iter().map(check).collect()
+    }
 }
 
 fn book_figures(ran: &Ran) -> Option<BookFigures> {

@@ -273,10 +273,7 @@ fn crash(rounds: u32, seconds: u32, seed: u64) -> Result<Staged, Failed> {
     let plan = plan::campaign(&campaign, products.into_iter().map(planned).collect(), seed);
     let kills_us = crash_kills(&plan, rounds, seconds, seed);
     let demands = Demands {
-        expectations: Expectations {
-            sold_out_at_demand: 1_000.0,
-            ..Expectations::default()
-        },
+        expectations: Expectations::default(),
         t0: false,
         kills: kills_us.len(),
     };
@@ -315,6 +312,30 @@ mod tests {
             "name: a\nt0: @T0@\ncatalogue: catalogue.csv\nbuyers: 3\n"
         );
         assert_eq!(relocate("name: a\n"), None);
+    }
+
+    #[test]
+    fn the_bundled_campaign_is_a_flood() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/double11");
+        let staged = campaign(&file.join("campaign.yaml"), Kill::AsPlanned, 11).unwrap();
+        let plan = &staged.plan;
+        assert_eq!((plan.buyers, plan.products.len()), (200_000, 60));
+        assert!(
+            (400_000..600_000).contains(&plan.arrivals.len()),
+            "{}",
+            plan.arrivals.len()
+        );
+        let at_t0 = plan.per_second()[(plan.t0_us / 1_000_000) as usize];
+        assert!(at_t0 >= 16_000, "{at_t0} requests in the first second");
+        let demand = plan.demand();
+        let rush = demand
+            .iter()
+            .zip(&plan.products)
+            .filter(|(d, p)| **d >= 2 * p.stock);
+        assert!(rush.count() >= 50);
+        // In the middle: the flood still goes on when the shop is back.
+        assert!(staged.kills_us[0] > plan.t0_us && staged.kills_us[0] + 10_000_000 < plan.end_us);
+        assert!(staged.text.catalogue.contains(",EUR,") && staged.text.yaml.contains("t0: @T0@"));
     }
 
     #[test]
