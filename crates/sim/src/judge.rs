@@ -26,9 +26,11 @@ impl World {
         for entry in &self.server.history {
             outcomes.push(auditor.entry(entry));
         }
+        let mut shown = 0;
         for (seq, outcome) in std::mem::take(&mut self.answers) {
             let right = outcomes.get(seq.0 as usize - 1);
-            if right != Some(&outcome) {
+            if right != Some(&outcome) && shown < limits::WRONG_ANSWERS_SHOWN_MAX {
+                shown += 1;
                 let entry = self.server.history.get(seq.0 as usize - 1);
                 self.finding(format!(
                     "entry {seq} was answered {outcome:?}; the rules say {right:?} to {entry:?}"

@@ -6,7 +6,7 @@ pub const COMMANDS_MIN: u64 = 500;
 pub const COMMANDS_EXTRA_MAX: u64 = 120;
 /// Steps of one seed: ten times what the longest takes. More is a shop that never comes to rest.
 pub const STEPS_MAX: u64 = 60_000;
-/// Crashes planned for one seed; failed syncs and the like come on top.
+/// How many times a crash is planned in one seed; failed syncs and the like come on top.
 pub const CRASHES_PLANNED_MAX: u64 = 4;
 /// Starts that may fail one after the other (the machine goes down again while recovering).
 pub const STARTS_MAX: u32 = 20;
@@ -26,7 +26,9 @@ pub const HOLD_GRACE_MS: u64 = 1_500;
 pub const ANSWER_LAG_MS: u64 = 250;
 /// Attempts with one request id that a buyer makes when refused.
 pub const TRIES_MAX: u32 = 5;
-/// Findings shown for one seed.
+/// Findings shown for one seed, in lines.
 pub const FINDINGS_SHOWN_MAX: usize = 12;
+/// Of which answers that the rules do not give: one draws a hundred after it.
+pub const WRONG_ANSWERS_SHOWN_MAX: usize = 3;
 
 const _: () = assert!(RESERVE_BYTES >= 2 * SEGMENT_BYTES);

@@ -2,6 +2,7 @@
 //! a failure prints the one line that repeats it. Exit 0 when all hold, 99 when not, 64 for usage.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::process::{ExitCode, exit};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -57,7 +58,9 @@ fn main() -> ExitCode {
     };
     std::panic::set_hook(Box::new(|panic| {
         let seed = SEED.load(Ordering::Relaxed);
-        println!("seed {seed} FAILED: {panic}\n  repeat: {}", repeat(seed));
+        // Written, not printed: a reader that went away must not hide the seed.
+        let words = format!("seed {seed} FAILED: {panic}\n  repeat: {}", repeat(seed));
+        let _ = writeln!(std::io::stdout(), "{words}");
         exit(99);
     }));
     if !same_twice(wanted.from) {
