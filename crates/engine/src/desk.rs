@@ -1,5 +1,6 @@
-//! Where one thread hands commands in and gets answers back. The answers of a whole batch come in one
-//! message and one wake-up: a hand-over between threads for each order costs more than the disk.
+//! Where one thread hands commands in and gets answers back. The answers of a whole batch come in
+//! one message and one wake-up: a hand-over between threads for each order costs more than the
+//! disk.
 //!
 //! A desk belongs to its thread. [`Desk::pump`] must run beside the futures that ask.
 

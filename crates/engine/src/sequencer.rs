@@ -1,9 +1,10 @@
-//! The sequencer: commands in, one order of things, answers out. A synchronous struct over a journal,
-//! so that the simulator runs exactly what the sale runs.
+//! The sequencer: commands in, one order of things, answers out. A synchronous struct over a
+//! journal, so that the simulator runs exactly what the sale runs.
 //!
 //! gather ([`Sequencer::offer`]) → append ([`Sequencer::write`]) → sync ([`Sequencer::sync`]) →
 //! apply and answer ([`Sequencer::apply`]). Applied state is never ahead of the disk. While a batch
-//! is being synced the next one gathers; as many batches are in flight as the journal's window allows.
+//! is being synced the next one gathers; as many batches are in flight as the journal's window
+//! allows.
 
 use crate::limits;
 use crate::view::View;
@@ -138,7 +139,7 @@ impl<L: Log, T> Sequencer<L, T> {
     pub fn offer(&mut self, command: Command, token: T, now: At) -> Offered<T> {
         if let Command::Place(place) = &command {
             let now = now.max(self.last_at);
-            if let Some(outcome) = self.view.refuse_unless_in_flight(place, now, 1) {
+            if let Some(outcome) = self.view.refuse_queued(place, now) {
                 self.view.in_flight.leave(place.request);
                 return Offered::Answered(
                     token,
@@ -182,8 +183,8 @@ impl<L: Log, T> Sequencer<L, T> {
         self.in_flight.len() >= self.log.window()
     }
 
-    /// Stamps what was gathered and hands it to the journal as one batch. Where the disk has no room
-    /// at all, everything gathered is turned away through `turn_away`.
+    /// Stamps what was gathered and hands it to the journal as one batch. Where the disk has no
+    /// room at all, everything gathered is turned away through `turn_away`.
     pub fn write(&mut self, now: At, mut turn_away: impl FnMut(T, Reply)) -> Result<(), Fatal> {
         if self.gathering.commands.is_empty() {
             return Ok(());
@@ -255,10 +256,10 @@ impl<L: Log, T> Sequencer<L, T> {
             let mut seq = group.first;
             let mut tokens = group.tokens.drain(..);
             let mut commands = group.commands.drain(..);
-            let mut outcomes = Vec::with_capacity(limits::APPLY_COMMANDS_PER_LOCK);
+            let mut done = Vec::with_capacity(limits::APPLY_COMMANDS_PER_LOCK);
             while commands.len() > 0 {
-                let requests = self.apply_some(&mut commands, &mut seq, group.at, &mut outcomes);
-                for (request, (outcome, number)) in requests.into_iter().zip(outcomes.drain(..)) {
+                self.apply_some(&mut commands, &mut seq, group.at, &mut done);
+                for (request, outcome, number) in done.drain(..) {
                     // Only now: whoever finds the id gone from here finds it in the ledger.
                     if let Some(request) = request {
                         self.view.in_flight.leave(request);
@@ -285,9 +286,8 @@ impl<L: Log, T> Sequencer<L, T> {
         commands: &mut std::vec::Drain<'_, Command>,
         seq: &mut u64,
         at: At,
-        outcomes: &mut Vec<(Outcome, Seq)>,
-    ) -> Vec<Option<RequestId>> {
-        let mut requests = Vec::with_capacity(limits::APPLY_COMMANDS_PER_LOCK);
+        done: &mut Vec<(Option<RequestId>, Outcome, Seq)>,
+    ) {
         let mut ledger = self.view.ledger_mut();
         let places = commands
             .as_slice()
@@ -298,7 +298,7 @@ impl<L: Log, T> Sequencer<L, T> {
             _ => None,
         })));
         for command in commands.by_ref().take(limits::APPLY_COMMANDS_PER_LOCK) {
-            requests.push(request_of(&command));
+            let request = request_of(&command);
             let number = Seq(*seq);
             let outcome = ledger.apply(
                 &Entry {
@@ -308,7 +308,7 @@ impl<L: Log, T> Sequencer<L, T> {
                 },
                 &mut NoEffects,
             );
-            outcomes.push((outcome, number));
+            done.push((request, outcome, number));
             *seq += 1;
             if number.0 == self.next_mark {
                 self.view.mark(number, ledger.digest());
@@ -316,7 +316,6 @@ impl<L: Log, T> Sequencer<L, T> {
             }
         }
         self.view.set_applied(ledger.seq());
-        requests
     }
 
     /// Gives the journal back, for closing it.

@@ -1,6 +1,6 @@
-//! The engine's thread: takes what waits in the inbox, runs the sequencer, sends answers back, and lets
-//! time pass. The inbox is bounded in bytes; the permit of a command is given back with its answer,
-//! whether or not somebody still waits for it.
+//! The engine's thread: takes what waits in the inbox, runs the sequencer, sends answers back, and
+//! lets time pass. The inbox is bounded in bytes; the permit of a command is given back with its
+//! answer, whether or not somebody still waits for it.
 
 use crate::desk::{Desk, Mailbox};
 use crate::limits;
@@ -215,7 +215,9 @@ impl Engine {
 
     /// Something that reads the counters from other threads.
     pub fn watcher(&self) -> Watcher {
-        Watcher { shared: Arc::clone(&self.shared) }
+        Watcher {
+            shared: Arc::clone(&self.shared),
+        }
     }
 
     /// Something that opens desks on other threads.

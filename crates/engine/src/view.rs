@@ -62,6 +62,18 @@ impl View {
         ledger.refusal(place, now)
     }
 
+    /// The answer to an order that sold out, opened or closed against its buyer while it queued.
+    /// All other refusals are found when it is applied: whoever took it in has looked for them.
+    pub(crate) fn refuse_queued(&self, place: &Place, now: At) -> Option<Outcome> {
+        {
+            let ledger = self.ledger.try_read().ok()?;
+            if !ledger.cannot_sell(place, now.max(ledger.at())) {
+                return None;
+            }
+        }
+        self.refuse_unless_in_flight(place, now, 1)
+    }
+
     /// The number of the last entry applied.
     pub fn applied(&self) -> Seq {
         Seq(self.applied.load(Ordering::Acquire))

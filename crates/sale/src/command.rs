@@ -18,7 +18,8 @@ pub struct Entry {
 /// Everything that can change a ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Founds the cell, or changes its windows. A ledger starts with cell 0 and the default windows.
+    /// Founds the cell, or changes its windows. A ledger starts with cell 0 and the default
+    /// windows.
     Configure { cell: u16, windows: Windows },
     /// Adds a SKU. A code that is listed already is refused and nothing changes.
     ListSku {

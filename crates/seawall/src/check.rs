@@ -34,14 +34,23 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         match Seed::load(path, None) {
             Ok(seed) => {
                 let products = seed.products();
-                good.push(format!("{}: a good campaign of {products} products", path.display()));
+                good.push(format!(
+                    "{}: a good campaign of {products} products",
+                    path.display()
+                ));
             }
             Err(found) => problems.push(format!("{found:#}")),
         }
     }
     if args.json {
-        let lines: Vec<&str> = problems.iter().flat_map(|text| text.trim_end().lines()).collect();
-        println!("{}", json!({"good": problems.is_empty(), "checked": good, "problems": lines}));
+        let lines: Vec<&str> = problems
+            .iter()
+            .flat_map(|text| text.trim_end().lines())
+            .collect();
+        println!(
+            "{}",
+            json!({"good": problems.is_empty(), "checked": good, "problems": lines})
+        );
     } else {
         for line in &good {
             println!("{line}");
@@ -50,5 +59,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             eprintln!("{}", text.trim_end());
         }
     }
-    Ok(if problems.is_empty() { Exit::Good.into() } else { Exit::Usage.into() })
+    Ok(if problems.is_empty() {
+        Exit::Good.into()
+    } else {
+        Exit::Usage.into()
+    })
 }

@@ -45,7 +45,10 @@ pub fn run(what: &What) -> anyhow::Result<ExitCode> {
     let What::Catalogue(args) = what;
     let name = args.file.display();
     let Some(currency) = Currency::new(&args.currency) else {
-        eprintln!("--currency: found {:?}, expected three capital letters", args.currency);
+        eprintln!(
+            "--currency: found {:?}, expected three capital letters",
+            args.currency
+        );
         return Ok(Exit::Usage.into());
     };
     let Some(format) = Format::of_name(&args.file.to_string_lossy()) else {
@@ -63,7 +66,12 @@ pub fn run(what: &What) -> anyhow::Result<ExitCode> {
     let mut db = ShopDb::open(&data.join("shop.db"))?;
     let file = File::open(&args.file).with_context(|| format!("cannot open {name}"))?;
     let length = file.metadata().map(|meta| meta.len()).unwrap_or(0);
-    let counted = Counted { inner: file, read: 0, length, shown: 0 };
+    let counted = Counted {
+        inner: file,
+        read: 0,
+        length,
+        shown: 0,
+    };
     let input = catalogue::unpacked(BufReader::new(counted))?;
     let mut import = db.import()?;
     let mut failed = None;
@@ -80,7 +88,10 @@ pub fn run(what: &What) -> anyhow::Result<ExitCode> {
         Err(ImportError::Problems(problems)) => {
             if args.json {
                 let listed: Vec<_> = problems.listed.iter().map(ToString::to_string).collect();
-                println!("{}", json!({"imported": false, "problems": listed, "more": problems.more}));
+                println!(
+                    "{}",
+                    json!({"imported": false, "problems": listed, "more": problems.more})
+                );
             } else {
                 eprintln!("{name}: nothing was imported:\n{problems}");
             }
@@ -102,8 +113,14 @@ pub fn run(what: &What) -> anyhow::Result<ExitCode> {
         println!("{body}");
         return Ok(Exit::Good.into());
     }
-    println!("{} products in {} lines of {name}", summary.products, summary.lines);
-    println!("added {}, changed {}, unchanged {}", done.added, done.changed, done.unchanged);
+    println!(
+        "{} products in {} lines of {name}",
+        summary.products, summary.lines
+    );
+    println!(
+        "added {}, changed {}, unchanged {}",
+        done.added, done.changed, done.unchanged
+    );
     for (reason, count) in &summary.notes {
         println!("note: {reason}: {count}");
     }

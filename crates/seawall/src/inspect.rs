@@ -1,11 +1,11 @@
-//! `seawall journal` and `seawall rebuild`: reading what a stopped shop left on disk. Nothing here writes
-//! to a journal.
+//! `seawall journal` and `seawall rebuild`: reading what a stopped shop left on disk. Nothing here
+//! writes to a journal.
 
 use crate::DataFolder;
 use anyhow::{Context, anyhow};
 use engine::recover;
 use host::Exit;
-use journal::{RealDisk, Reader};
+use journal::{Reader, RealDisk};
 use sale::{Effect, Entry, Ledger};
 use serde_json::{Value, json};
 use std::io::{BufWriter, Write};
@@ -54,7 +54,10 @@ pub fn run(what: &What) -> anyhow::Result<ExitCode> {
 fn disk(look: &Look) -> anyhow::Result<RealDisk> {
     let data = &look.folder.data;
     if !data.join("journal").is_dir() {
-        return Err(anyhow!("{}: there is no journal in this folder", data.display()));
+        return Err(anyhow!(
+            "{}: there is no journal in this folder",
+            data.display()
+        ));
     }
     Ok(RealDisk::new(data))
 }
@@ -95,12 +98,19 @@ fn verify(look: &Look) -> anyhow::Result<ExitCode> {
         return Ok(Exit::Good.into());
     }
     println!("entries   {} (from {})", survey.last, survey.first);
-    println!("segments  {}, last writer {}", survey.segments.len(), survey.epoch);
+    println!(
+        "segments  {}, last writer {}",
+        survey.segments.len(),
+        survey.epoch
+    );
     match &survey.torn {
         None => println!("tail      whole"),
         Some(torn) => println!("tail      torn, will be cut at the next start: {torn:?}"),
     }
-    println!("orders    {} accepted, books balance", ledger.orders_accepted());
+    println!(
+        "orders    {} accepted, books balance",
+        ledger.orders_accepted()
+    );
     println!("digest    {:016x}", ledger.digest());
     Ok(Exit::Good.into())
 }
@@ -173,7 +183,13 @@ pub fn rebuild(what: &RebuildWhat) -> anyhow::Result<ExitCode> {
     let survey = journal::survey(&disk, 1)?;
     let path = folder.data.join("projection.db");
     let start = std::time::Instant::now();
-    store::rebuild(&disk, &path, survey.last, |seq| eprintln!("entry {seq} of {}", survey.last))?;
-    println!("{} entries in {:.1} s", survey.last, start.elapsed().as_secs_f64());
+    store::rebuild(&disk, &path, survey.last, |seq| {
+        eprintln!("entry {seq} of {}", survey.last)
+    })?;
+    println!(
+        "{} entries in {:.1} s",
+        survey.last,
+        start.elapsed().as_secs_f64()
+    );
     Ok(Exit::Good.into())
 }

@@ -14,10 +14,6 @@ use host::Exit;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Measured on one-order requests: a quarter less time in allocation than the system's.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Prove that your site survives the sale.
 ///
 /// Data goes to stdout, talk to stderr. Exit codes: 0 good, 99 the verdict is bad, 2 no verdict,
@@ -80,7 +76,11 @@ fn main() -> ExitCode {
             let help = !error.use_stderr();
             // Nobody is left to hear of a closed stdout.
             let _ = error.print();
-            return if help { Exit::Good.into() } else { Exit::Usage.into() };
+            return if help {
+                Exit::Good.into()
+            } else {
+                Exit::Usage.into()
+            };
         }
     };
     let done = match cli.verb {

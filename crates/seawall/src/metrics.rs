@@ -34,8 +34,16 @@ impl Collector for EngineMetrics {
         let load = |value: &AtomicU64| value.load(Ordering::Relaxed);
         let seconds = |value: &AtomicU64| value.load(Ordering::Relaxed) as f64 / 1e9;
         let counters: [(&str, &str, f64); 8] = [
-            ("engine_batches", "Batches synced to the journal", load(&stats.batches) as f64),
-            ("engine_entries", "Entries applied", load(&stats.entries) as f64),
+            (
+                "engine_batches",
+                "Batches synced to the journal",
+                load(&stats.batches) as f64,
+            ),
+            (
+                "engine_entries",
+                "Entries applied",
+                load(&stats.entries) as f64,
+            ),
             (
                 "engine_answered_now",
                 "Orders answered from applied state, without the journal",
@@ -46,9 +54,21 @@ impl Collector for EngineMetrics {
                 "Commands turned away because the inbox was full",
                 load(&stats.turned_away) as f64,
             ),
-            ("engine_sync_seconds", "Time in append and sync", seconds(&stats.sync_nanos)),
-            ("engine_apply_seconds", "Time in apply", seconds(&stats.apply_nanos)),
-            ("engine_holds_ended", "Holds that ended unpaid", load(&stats.holds_ended) as f64),
+            (
+                "engine_sync_seconds",
+                "Time in append and sync",
+                seconds(&stats.sync_nanos),
+            ),
+            (
+                "engine_apply_seconds",
+                "Time in apply",
+                seconds(&stats.apply_nanos),
+            ),
+            (
+                "engine_holds_ended",
+                "Holds that ended unpaid",
+                load(&stats.holds_ended) as f64,
+            ),
             (
                 "live_dropped",
                 "Live connections dropped because they read too slowly",
@@ -65,13 +85,23 @@ impl Collector for EngineMetrics {
         let (live, accepted, open, stranded) = {
             let ledger = view.ledger();
             let now = self.shop.desks.now();
-            let late = ledger.next_due().map_or(0, |due| now.0.saturating_sub(due.0));
+            let late = ledger
+                .next_due()
+                .map_or(0, |due| now.0.saturating_sub(due.0));
             let open = ledger.open_payments().take(100_000).count();
             (ledger.orders_live(), ledger.orders_accepted(), open, late)
         };
         let gauges: [(&str, &str, f64); 9] = [
-            ("engine_applied_entry", "Number of the last entry applied", applied as f64),
-            ("engine_inbox_bytes", "Work not yet answered", self.engine.inbox_bytes() as f64),
+            (
+                "engine_applied_entry",
+                "Number of the last entry applied",
+                applied as f64,
+            ),
+            (
+                "engine_inbox_bytes",
+                "Work not yet answered",
+                self.engine.inbox_bytes() as f64,
+            ),
             (
                 "engine_storage_low",
                 "1 while new orders are turned away for lack of disk",
@@ -83,8 +113,16 @@ impl Collector for EngineMetrics {
                 seconds(&stats.sync_nanos_max),
             ),
             ("orders_in_memory", "Orders in memory", live as f64),
-            ("orders_accepted_ever", "Orders accepted since the cell was founded", accepted as f64),
-            ("payments_open", "Payments undecided or with a refund to settle", open as f64),
+            (
+                "orders_accepted_ever",
+                "Orders accepted since the cell was founded",
+                accepted as f64,
+            ),
+            (
+                "payments_open",
+                "Payments undecided or with a refund to settle",
+                open as f64,
+            ),
             (
                 "holds_overdue_seconds",
                 "How long the oldest ended hold has waited for its units to be free again",

@@ -69,7 +69,10 @@ fn subject(args: &Args) -> Subject {
         (None, _) => Kill::AsPlanned,
     };
     if let Some(rounds) = args.crash_rounds {
-        return Subject::Crash { rounds, seconds_per_round: args.round_seconds };
+        return Subject::Crash {
+            rounds,
+            seconds_per_round: args.round_seconds,
+        };
     }
     match &args.orders {
         Some(source) => Subject::Orders {
@@ -78,7 +81,10 @@ fn subject(args: &Args) -> Subject {
             stock_share: args.stock_share,
             kill,
         },
-        None => Subject::Campaign { file: args.campaign.clone().unwrap_or_default(), kill },
+        None => Subject::Campaign {
+            file: args.campaign.clone().unwrap_or_default(),
+            kill,
+        },
     }
 }
 
@@ -87,12 +93,17 @@ fn place(args: &Args) -> anyhow::Result<Where> {
         let seawall = std::env::current_exe().context("where this program is")?;
         return Ok(Where::Own { seawall });
     };
-    let address = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
+    let address = url
+        .strip_prefix("http://")
+        .unwrap_or(url)
+        .trim_end_matches('/');
     let shop: std::net::SocketAddr = address.parse().map_err(|_| {
         anyhow!("--url: found {url:?}, expected http:// and an address such as 127.0.0.1:8080")
     })?;
     if !shop.ip().is_loopback() {
-        return Err(anyhow!("--url: {shop} is not on this machine; a flood stays on loopback"));
+        return Err(anyhow!(
+            "--url: {shop} is not on this machine; a flood stays on loopback"
+        ));
     }
     Ok(Where::Running(Running {
         shop,
@@ -128,8 +139,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("cannot make {}", args.out.display()))?;
-    let (html, json) = (args.out.join("rehearsal.html"), args.out.join("rehearsal.json"));
-    report.write_html(&html).with_context(|| format!("cannot write {}", html.display()))?;
+    let (html, json) = (
+        args.out.join("rehearsal.html"),
+        args.out.join("rehearsal.json"),
+    );
+    report
+        .write_html(&html)
+        .with_context(|| format!("cannot write {}", html.display()))?;
     std::fs::write(&json, report.to_json())
         .with_context(|| format!("cannot write {}", json.display()))?;
     if args.json {

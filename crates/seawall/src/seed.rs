@@ -59,7 +59,10 @@ fn instant(text: &str) -> anyhow::Result<u64> {
             _ => return Err(bad()),
         };
         let now = jiff::Timestamp::now().as_millisecond().max(0) as u64;
-        return number.checked_mul(unit).and_then(|ms| ms.checked_add(now)).ok_or_else(bad);
+        return number
+            .checked_mul(unit)
+            .and_then(|ms| ms.checked_add(now))
+            .ok_or_else(bad);
     }
     let at: jiff::Timestamp = text.parse().map_err(|_| bad())?;
     u64::try_from(at.as_millisecond()).map_err(|_| bad())
@@ -73,10 +76,17 @@ impl Seed {
             Some(text) => instant(text)?,
             None => campaign.t0.0,
         };
-        let defaults = Defaults { opens_ms: Some(t0), ..Defaults::default() };
+        let defaults = Defaults {
+            opens_ms: Some(t0),
+            ..Defaults::default()
+        };
         let products = read_products(&campaign.catalogue, &defaults)?;
         let folder = campaign.catalogue.parent().unwrap_or(Path::new("."));
-        Ok(Seed { pictures: folder.join("pictures"), campaign, products })
+        Ok(Seed {
+            pictures: folder.join("pictures"),
+            campaign,
+            products,
+        })
     }
 
     pub fn products(&self) -> usize {
@@ -129,14 +139,20 @@ pub fn plant(data: &Path, shop_db: &Path, seed: Option<&Seed>) -> anyhow::Result
     copy_pictures(&seed.pictures, &data.join("pictures"))?;
     let show = Show {
         campaign: seed.campaign.title.clone(),
-        tagline: format!("{} products, and every unit is really there.", seed.products.len()),
+        tagline: format!(
+            "{} products, and every unit is really there.",
+            seed.products.len()
+        ),
     };
     let path = Show::path(data);
     std::fs::write(&path, serde_json::to_vec_pretty(&show)?)
         .with_context(|| format!("cannot write {}", path.display()))?;
     // Last, since it decides whether all this is done again.
     let done = db.upsert(seed.products.iter().cloned())?;
-    eprintln!("seawall: planted {} products of {}", done.added, seed.campaign.name);
+    eprintln!(
+        "seawall: planted {} products of {}",
+        done.added, seed.campaign.name
+    );
     Ok(())
 }
 
@@ -165,7 +181,15 @@ mod tests {
         let ahead = instant("+15s").unwrap();
         assert!((now + 14_000..now + 20_000).contains(&ahead));
         assert_eq!(instant("1970-01-01T00:00:05Z").unwrap(), 5_000);
-        for bad in ["", "+", "15s", "+15", "+xs", "tomorrow", "+99999999999999999999h"] {
+        for bad in [
+            "",
+            "+",
+            "15s",
+            "+15",
+            "+xs",
+            "tomorrow",
+            "+99999999999999999999h",
+        ] {
             assert!(instant(bad).is_err(), "{bad}");
         }
     }

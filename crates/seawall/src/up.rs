@@ -1,5 +1,5 @@
-//! `seawall up`: the whole shop in one process. Opens the journal, replays it, starts the engine, the
-//! follower, the shop and both listeners; ends in the opposite order.
+//! `seawall up`: the whole shop in one process. Opens the journal, replays it, starts the engine,
+//! the follower, the shop and both listeners; ends in the opposite order.
 
 use crate::metrics::EngineMetrics;
 use crate::seed;
@@ -57,7 +57,9 @@ fn configuration(args: &Args) -> Result<Config, config::Problems> {
         ("workers", &args.workers),
     ];
     let flags = flags.iter().filter_map(|(name, value)| {
-        value.as_ref().map(|value| ((*name).to_owned(), value.clone()))
+        value
+            .as_ref()
+            .map(|value| ((*name).to_owned(), value.clone()))
     });
     config::load(Sources::of_process(args.config.clone(), flags.collect()))
 }
@@ -92,7 +94,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(seed) = &campaign {
         seed.coupons(&desk)?;
     }
-    desk.block_on(shop.reload(&desk)).context("the catalogue was not loaded")?;
+    desk.block_on(shop.reload(&desk))
+        .context("the catalogue was not loaded")?;
     shop.start()?;
     serve(args, &config, &drain, &engine, &follower, &shop, &recovery)?;
     tracing::info!("drained; every accepted order is in the journal");
@@ -129,7 +132,10 @@ fn open_journal(config: &Config) -> anyhow::Result<(FileLog<RealDisk>, Ledger, R
     };
     let (log, recovery) = FileLog::open(disk.clone(), options)?;
     if let Some(torn) = &recovery.torn {
-        tracing::warn!(?torn, "the batch in flight at the crash was cut; nobody was told of it");
+        tracing::warn!(
+            ?torn,
+            "the batch in flight at the crash was cut; nobody was told of it"
+        );
         eprintln!("seawall: cut the torn batch at the end of the journal: {torn:?}");
     }
     let start = Instant::now();
@@ -137,8 +143,15 @@ fn open_journal(config: &Config) -> anyhow::Result<(FileLog<RealDisk>, Ledger, R
     let recovered = engine::recover(&disk, recovery.id, recovery.last, |seq| {
         if shown.elapsed() > Duration::from_millis(200) {
             shown = Instant::now();
-            let end = if std::io::stderr().is_terminal() { '\r' } else { '\n' };
-            eprint!("seawall: replaying the journal: {seq} of {}{end}", recovery.last);
+            let end = if std::io::stderr().is_terminal() {
+                '\r'
+            } else {
+                '\n'
+            };
+            eprint!(
+                "seawall: replaying the journal: {seq} of {}{end}",
+                recovery.last
+            );
         }
     })?;
     for skipped in &recovered.skipped {
@@ -148,7 +161,9 @@ fn open_journal(config: &Config) -> anyhow::Result<(FileLog<RealDisk>, Ledger, R
         "seawall: {} entries, {} replayed{} in {:.2} s, digest {:016x}",
         recovery.last,
         recovered.replayed,
-        recovered.snapshot.map_or(String::new(), |seq| format!(" on the snapshot at {seq}")),
+        recovered
+            .snapshot
+            .map_or(String::new(), |seq| format!(" on the snapshot at {seq}")),
         start.elapsed().as_secs_f64(),
         recovered.ledger.digest(),
     );
@@ -169,11 +184,18 @@ fn configure(desk: &Desk, config: &Config) -> anyhow::Result<()> {
     if same {
         return Ok(());
     }
-    let command = Command::Configure { cell: config.cell, windows };
+    let command = Command::Configure {
+        cell: config.cell,
+        windows,
+    };
     match desk.block_on(desk.ask(command)) {
-        Ok(engine::Answer { outcome: sale::Outcome::Configured, .. }) => Ok(()),
+        Ok(engine::Answer {
+            outcome: sale::Outcome::Configured,
+            ..
+        }) => Ok(()),
         Ok(answer) => Err(anyhow!(
-            "cell {} and windows {windows:?} are refused ({:?}): a cell with orders keeps its number",
+            "cell {} and windows {windows:?} are refused ({:?}): a cell with orders keeps its \
+             number",
             config.cell,
             answer.outcome
         )),
@@ -193,11 +215,19 @@ fn follow(config: &Config, engine: &Engine) -> anyhow::Result<Follower> {
     };
     let path = config.data.join("projection.db");
     let disk = RealDisk::new(&config.data);
-    Ok(Follower::start(disk, &path, view, FollowerOptions::default(), ended)?)
+    Ok(Follower::start(
+        disk,
+        &path,
+        view,
+        FollowerOptions::default(),
+        ended,
+    )?)
 }
 
 fn issuer(config: &Config) -> anyhow::Result<Option<Issuer>> {
-    let Some(jwt) = &config.jwt else { return Ok(None) };
+    let Some(jwt) = &config.jwt else {
+        return Ok(None);
+    };
     let key = std::fs::read(&jwt.key_file)
         .with_context(|| format!("cannot read the issuer's key {}", jwt.key_file.display()))?;
     let algorithm = match jwt.algorithm {
@@ -214,12 +244,15 @@ fn issuer(config: &Config) -> anyhow::Result<Option<Issuer>> {
 
 /// Trusted channels: one `name token` a line.
 fn channels(config: &Config) -> anyhow::Result<Vec<(String, String)>> {
-    let Some(path) = &config.channel_tokens_file else { return Ok(Vec::new()) };
+    let Some(path) = &config.channel_tokens_file else {
+        return Ok(Vec::new());
+    };
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the channel tokens {}", path.display()))?;
-    let lines = text.lines().enumerate().filter(|(_, line)| {
-        !line.trim().is_empty() && !line.trim_start().starts_with('#')
-    });
+    let lines = text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
     lines
         .map(|(index, line)| {
             let words: Vec<&str> = line.split_whitespace().collect();
@@ -282,7 +315,11 @@ pub fn secret(path: &Path) -> anyhow::Result<[u8; 32]> {
     use std::os::unix::fs::OpenOptionsExt;
     match std::fs::read(path) {
         Ok(bytes) => bytes.as_slice().try_into().map_err(|_| {
-            anyhow!("{}: expected 32 bytes, found {}", path.display(), bytes.len())
+            anyhow!(
+                "{}: expected 32 bytes, found {}",
+                path.display(),
+                bytes.len()
+            )
         }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let mut bytes = [0; 32];
@@ -353,7 +390,11 @@ fn serve(
         host::ready_file::write(path, &listeners)?;
     }
     println!("shop   http://{}", front.local_addr());
-    println!("admin  http://{}  (token in {})", admin.local_addr(), token_path(config).display());
+    println!(
+        "admin  http://{}  (token in {})",
+        admin.local_addr(),
+        token_path(config).display()
+    );
     tracing::info!(entries = recovery.last, epoch = recovery.epoch, "ready");
     front.join();
     admin.join();

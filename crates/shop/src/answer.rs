@@ -69,7 +69,9 @@ pub fn held(held: &Held, replayed: bool) -> Answer {
     write_held(&mut body, held);
     let mut answer = bytes(StatusCode::CREATED, JSON, body);
     if replayed {
-        answer.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        answer
+            .headers_mut()
+            .insert(REPLAYED, HeaderValue::from_static("true"));
     }
     answer
 }
@@ -161,11 +163,17 @@ impl From<Code> for Problem {
 
 /// Turns what the pages module answers with into a response.
 pub fn page((status, headers, body): crate::pages::Answer) -> Answer {
-    let mut answer = Response::new(if body.is_empty() { Body::Empty } else { Body::Full(body) });
+    let mut answer = Response::new(if body.is_empty() {
+        Body::Empty
+    } else {
+        Body::Full(body)
+    });
     *answer.status_mut() = status_of(status);
     for (name, value) in headers {
         if let Ok(value) = HeaderValue::from_maybe_shared(value) {
-            answer.headers_mut().insert(HeaderName::from_static(name), value);
+            answer
+                .headers_mut()
+                .insert(HeaderName::from_static(name), value);
         }
     }
     answer
@@ -173,7 +181,9 @@ pub fn page((status, headers, body): crate::pages::Answer) -> Answer {
 
 /// Nothing between us and the client may keep it.
 pub fn no_store(mut answer: Answer) -> Answer {
-    answer.headers_mut().insert(hyper::header::CACHE_CONTROL, NO_STORE);
+    answer
+        .headers_mut()
+        .insert(hyper::header::CACHE_CONTROL, NO_STORE);
     answer
 }
 

@@ -1,5 +1,5 @@
-//! The catalogue in memory: what a code means, what a product says about itself. Made anew as a whole
-//! when products change, and swapped at once.
+//! The catalogue in memory: what a code means, what a product says about itself. Made anew as a
+//! whole when products change, and swapped at once.
 
 use sale::{At, Ledger, Millis, SkuId, SkuTerms, Text};
 use std::collections::HashMap;
@@ -35,9 +35,14 @@ impl Catalogue {
             })
             .collect();
         items.sort_by_key(|item| item.sku);
-        let codes = items.iter().enumerate().map(|(n, item)| (item.product.sku.clone(), n));
+        let codes = items
+            .iter()
+            .enumerate()
+            .map(|(n, item)| (item.product.sku.clone(), n));
         let skus = items.iter().enumerate().map(|(n, item)| (item.sku, n));
-        let coupons = ledger.coupons().map(|c| (c.code.as_str().to_owned(), c.coupon));
+        let coupons = ledger
+            .coupons()
+            .map(|c| (c.code.as_str().to_owned(), c.coupon));
         Catalogue {
             by_code: codes.collect(),
             by_sku: skus.collect(),
@@ -106,4 +111,3 @@ impl SaleState {
         }
     }
 }
-

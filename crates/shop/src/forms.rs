@@ -1,23 +1,25 @@
-//! Pages and forms: what a browser asks for, with or without scripts. Pages that everybody sees come
-//! ready-made; personal ones are made for one answer and kept by nobody.
+//! Pages and forms: what a browser asks for, with or without scripts. Pages that everybody sees
+//! come ready-made; personal ones are made for one answer and kept by nobody.
+
+mod account;
+mod order;
 
 use crate::answer::{self, Answer, Problem};
 use crate::catalogue::{Item, SaleState};
 use crate::limits;
-use crate::orders::{self, LineBody};
-use crate::pages::{self, Again, Card, Price, Refusal, RefusalView, SaleState as PageState};
-use crate::payment::PayAnswer;
+use crate::orders;
+use crate::pages::{self, Card, Price, Refusal, RefusalView, SaleState as PageState};
 use crate::service::{self, Front, field, fields};
-use crate::session;
 use hyper::body::Incoming;
-use hyper::header::SET_COOKIE;
+use hyper::header::{ALLOW, HeaderValue, RETRY_AFTER, SET_COOKIE};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
-use sale::{BuyerId, Command, OrderId, OrderView, Outcome, PaymentState};
-use std::borrow::Cow;
+use sale::BuyerId;
 use std::rc::Rc;
-use std::sync::Arc;
 use wire::problem::Code;
+
+use account::{create_account, sign_in, sign_in_view};
+use order::{my_orders, order_page, pay, place};
 
 type Fields = Vec<(String, String)>;
 
@@ -28,14 +30,33 @@ pub async fn route(front: &Rc<Front>, parts: &Parts, body: Incoming) -> Answer {
         Method::POST => post(front, parts, path, body).await,
         _ => Err(Code::Method.into()),
     };
-    answered.unwrap_or_else(|problem| problem_page(front, &problem))
+    answered.unwrap_or_else(|problem| {
+        let mut answer = problem_page(front, &problem);
+        if problem.code == Code::Method {
+            let methods = HeaderValue::from_static(methods_of(path));
+            answer.headers_mut().insert(ALLOW, methods);
+        }
+        answer
+    })
+}
+
+/// What a page can be asked with.
+fn methods_of(path: &str) -> &'static str {
+    match path {
+        "/checkout" | "/sign-in" => "GET, HEAD, POST",
+        "/accounts" | "/sign-out" => "POST",
+        order if order.ends_with("/pay") || order.ends_with("/cancel") => "POST",
+        _ => "GET, HEAD",
+    }
 }
 
 /// A problem as a page; the same words that a program gets.
 fn problem_page(front: &Front, problem: &Problem) -> Answer {
     let site = &front.shop.site;
     let status = problem.code.meaning().status;
-    let retry_after_s = problem.retry_after_ms.map_or(1, |ms| ms.div_ceil(1_000).max(1) as u32);
+    let retry_after_s = problem
+        .retry_after_ms
+        .map_or(1, |ms| ms.div_ceil(1_000).max(1) as u32);
     let html = match problem.code {
         Code::NotFound | Code::UnknownOrder => pages::render_not_found(site),
         Code::Overloaded | Code::StorageLow | Code::Draining => {
@@ -47,10 +68,22 @@ fn problem_page(front: &Front, problem: &Problem) -> Answer {
         Code::NotHeld => refusal_page(front, Refusal::NotHeld),
         _ => {
             let title = problem.code.meaning().title.to_owned();
-            refusal_page(front, Refusal::Other { title, detail: problem.detail.clone() })
+            refusal_page(
+                front,
+                Refusal::Other {
+                    title,
+                    detail: problem.detail.clone(),
+                },
+            )
         }
     };
-    answer::page(pages::personal(status, html))
+    let mut answer = answer::page(pages::personal(status, html));
+    if problem.retry_after_ms.is_some() {
+        answer
+            .headers_mut()
+            .insert(RETRY_AFTER, u64::from(retry_after_s).into());
+    }
+    answer
 }
 
 fn refusal_page(front: &Front, why: Refusal) -> String {
@@ -64,7 +97,9 @@ async fn get(front: &Rc<Front>, parts: &Parts, path: &str) -> Result<Answer, Pro
     }
     if let Some(name) = path.strip_prefix("/pictures/") {
         let picture = front.shop.pictures.get(&*service::decoded(name));
-        return picture.map(|file| ready(parts, file)).ok_or_else(|| Code::NotFound.into());
+        return picture
+            .map(|file| ready(parts, file))
+            .ok_or_else(|| Code::NotFound.into());
     }
     if let Some(code) = path.strip_prefix("/p/") {
         return product(front, parts, &service::decoded(code));
@@ -83,7 +118,10 @@ async fn get(front: &Rc<Front>, parts: &Parts, path: &str) -> Result<Answer, Pro
                 None => None,
             };
             let view = sign_in_view(front, next, name);
-            Ok(answer::page(pages::personal(200, pages::render_sign_in(&view))))
+            Ok(answer::page(pages::personal(
+                200,
+                pages::render_sign_in(&view),
+            )))
         }
         "/openapi.json" => Ok(answer::text(
             StatusCode::OK,
@@ -97,7 +135,10 @@ async fn get(front: &Rc<Front>, parts: &Parts, path: &str) -> Result<Answer, Pro
 }
 
 fn ready(parts: &Parts, file: &pages::Rendered) -> Answer {
-    let (encoding, tag) = (service::accept_encoding(parts), service::if_none_match(parts));
+    let (encoding, tag) = (
+        service::accept_encoding(parts),
+        service::if_none_match(parts),
+    );
     answer::page(pages::respond(file, encoding, tag))
 }
 
@@ -112,7 +153,10 @@ fn page_state(state: SaleState) -> PageState {
 
 fn card(front: &Front, item: &Item) -> Card {
     let product = &item.product;
-    let glance = front.shop.glance(item.sku).expect("the catalogue holds listed SKUs only");
+    let glance = front
+        .shop
+        .glance(item.sku)
+        .expect("the catalogue holds listed SKUs only");
     Card {
         sku: product.sku.clone(),
         title: product.title.clone(),
@@ -149,20 +193,27 @@ fn hall(front: &Front, parts: &Parts, query: &Fields) -> Result<Answer, Problem>
     let count = total.div_ceil(limits::HALL_PAGE_PRODUCTS).max(1);
     let page = match field(query, "page") {
         None => 1,
-        Some(text) => text.parse().ok().filter(|page| (1..=count).contains(page)).ok_or(
-            Problem::new(Code::NotFound),
-        )?,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|page| (1..=count).contains(page))
+            .ok_or(Problem::new(Code::NotFound))?,
     };
     let key = format!("/?page={page}");
     let version = version([catalogue.version, shop.live.hall_version()]);
     let rendered = shop.pages.get(&key, version, || {
         let start = (page - 1) * limits::HALL_PAGE_PRODUCTS;
         let end = total.min(start + limits::HALL_PAGE_PRODUCTS);
-        let products: Vec<Card> =
-            catalogue.items()[start..end].iter().map(|item| card(front, item)).collect();
+        let products: Vec<Card> = catalogue.items()[start..end]
+            .iter()
+            .map(|item| card(front, item))
+            .collect();
         // The hall opens with the first of its products and closes with the last.
         let opens_ms = products.iter().map(|card| card.opens_ms).min().unwrap_or(0);
-        let closes = products.iter().map(|card| card.closes_ms).collect::<Option<Vec<_>>>();
+        let closes = products
+            .iter()
+            .map(|card| card.closes_ms)
+            .collect::<Option<Vec<_>>>();
         let any = |state: PageState| products.iter().any(|card| card.state == state);
         let state = [PageState::Open, PageState::NotOpen, PageState::SoldOut]
             .into_iter()
@@ -222,7 +273,11 @@ fn checkout(front: &Front, parts: &Parts, query: &Fields) -> Result<Answer, Prob
     let item = field(query, "sku").and_then(|code| catalogue.find(code));
     let item = item.ok_or(Problem::new(Code::NotFound))?;
     let quantity = quantity_field(query)?;
-    let total = item.product.price.times(sale::Qty(quantity)).unwrap_or(item.product.price);
+    let total = item
+        .product
+        .price
+        .times(sale::Qty(quantity))
+        .unwrap_or(item.product.price);
     let view = pages::CheckoutView {
         site: front.shop.site.clone(),
         card: card(front, item),
@@ -233,144 +288,31 @@ fn checkout(front: &Front, parts: &Parts, query: &Fields) -> Result<Answer, Prob
         key: fresh_key()?,
         server_ms: front.desk.now().0,
     };
-    Ok(answer::page(pages::personal(200, pages::render_checkout(&view))))
+    Ok(answer::page(pages::personal(
+        200,
+        pages::render_checkout(&view),
+    )))
 }
 
 fn quantity_field(fields: &Fields) -> Result<u32, Problem> {
     let text = field(fields, "quantity").unwrap_or("1");
     let bounds = 1..=sale::limits::UNITS_PER_LINE_MAX;
-    text.parse().ok().filter(|quantity| bounds.contains(quantity)).ok_or_else(|| {
-        let most = sale::limits::UNITS_PER_LINE_MAX;
-        Problem::new(Code::MalformedLines).detail(format!("A quantity is from 1 to {most}."))
-    })
+    text.parse()
+        .ok()
+        .filter(|quantity| bounds.contains(quantity))
+        .ok_or_else(|| {
+            let most = sale::limits::UNITS_PER_LINE_MAX;
+            Problem::new(Code::MalformedLines).detail(format!("A quantity is from 1 to {most}."))
+        })
 }
 
 async fn name_of(front: &Front, buyer: BuyerId) -> String {
-    front.shop.people.name(buyer).await.unwrap_or_else(|| "you".to_owned())
-}
-
-async fn my_orders(front: &Rc<Front>, parts: &Parts, query: &Fields) -> Result<Answer, Problem> {
-    let buyer = match signed_in(front, parts) {
-        Ok(buyer) => buyer,
-        Err(sign_in) => return Ok(sign_in),
-    };
-    let before = field(query, "before").and_then(OrderId::parse);
-    let limit = 20;
-    let found = front.shop.orders_of(front, buyer, limit, before).await?;
-    let next = (found.len() == limit).then(|| found.last().map(|o| o.held.order.to_string()));
-    let view = pages::OrdersView {
-        site: front.shop.site.clone(),
-        name: name_of(front, buyer).await,
-        orders: found.iter().map(|order| order_row(front, order)).collect(),
-        next: next.flatten(),
-    };
-    Ok(answer::page(pages::personal(200, pages::render_orders(&view))))
-}
-
-fn order_row(front: &Front, order: &OrderView) -> pages::OrderRow {
-    let catalogue = front.shop.catalogue();
-    let first = order.lines.first().and_then(|(line, _, _)| catalogue.of_sku(line.sku));
-    let title = first.map_or_else(|| "Order".to_owned(), |item| item.product.title.clone());
-    let summary = match order.lines.len() {
-        0 | 1 => title,
-        more => format!("{title} and {} more", more - 1),
-    };
-    pages::OrderRow {
-        order: order.held.order.to_string(),
-        status: page_status(front, order),
-        total: Price::new(order.held.total.0, order.held.currency.as_str()),
-        summary,
-        units: order.lines.iter().map(|(line, _, _)| line.qty.0).fold(0, u32::saturating_add),
-        pay_by_ms: order.held.pay_by.0,
-    }
-}
-
-fn page_status(front: &Front, order: &OrderView) -> pages::OrderStatus {
-    match order.status {
-        sale::OrderStatus::Paid => pages::OrderStatus::Paid,
-        sale::OrderStatus::Expired => pages::OrderStatus::Expired,
-        sale::OrderStatus::Cancelled => pages::OrderStatus::Cancelled,
-        sale::OrderStatus::Held => {
-            let payments = front.shop.desks.view().ledger().payments(order.held.order);
-            if payments.iter().any(|payment| payment.state == PaymentState::Begun) {
-                pages::OrderStatus::Pending
-            } else {
-                pages::OrderStatus::Held
-            }
-        }
-    }
-}
-
-async fn order_page(
-    front: &Rc<Front>,
-    parts: &Parts,
-    order: &str,
-    notice: Option<String>,
-) -> Result<Answer, Problem> {
-    let buyer = match signed_in(front, parts) {
-        Ok(buyer) => buyer,
-        Err(sign_in) => return Ok(sign_in),
-    };
-    let found = OrderId::parse(order).and_then(|order| orders::owned(front, buyer, order));
-    let order = found.ok_or(Problem::new(Code::UnknownOrder))?;
-    let view = order_view(front, &order, notice)?;
-    Ok(answer::page(pages::personal(200, pages::render_order(&view))))
-}
-
-fn order_view(
-    front: &Front,
-    order: &OrderView,
-    notice: Option<String>,
-) -> Result<pages::OrderView, Problem> {
-    let catalogue = front.shop.catalogue();
-    let price = |amount: sale::Money| Price::new(amount.0, order.held.currency.as_str());
-    let line = |(line, unit, returned): &(sale::Line, sale::Money, sale::Qty)| {
-        let product = catalogue.of_sku(line.sku).map(|item| &item.product);
-        pages::OrderLine {
-            sku: product.map_or_else(String::new, |p| p.sku.clone()),
-            title: product.map_or_else(|| "A product".to_owned(), |p| p.title.clone()),
-            picture: product.and_then(|p| p.picture.as_deref()).map(picture_path),
-            quantity: line.qty.0,
-            returned: returned.0,
-            unit_price: price(*unit),
-            sum: price(unit.times(line.qty).unwrap_or(*unit)),
-        }
-    };
-    let ledger = front.shop.desks.view().ledger();
-    let payments = ledger.payments(order.held.order);
-    let shown = payments.iter().rev().find(|p| p.state != PaymentState::Abandoned);
-    let coupon = order.coupon.and_then(|coupon| ledger.coupon(coupon)).map(|coupon| {
-        (coupon.code.as_str().to_owned(), price(coupon.terms.amount_off))
-    });
-    drop(ledger);
-    Ok(pages::OrderView {
-        site: front.shop.site.clone(),
-        order: order.held.order.to_string(),
-        status: page_status(front, order),
-        lines: order.lines.iter().map(line).collect(),
-        total: price(order.held.total),
-        coupon,
-        pay_by_ms: order.held.pay_by.0,
-        payment: shown.map(|payment| format!("{:032x}", payment.payment.0)),
-        refund: shown.filter(|p| p.refund_due.0 > 0).map(|p| price(p.refund_due)),
-        channel: front.shop.payments.channel.name().to_owned(),
-        key: fresh_key()?,
-        notice,
-        server_ms: front.desk.now().0,
-    })
-}
-
-fn sign_in_view(front: &Front, next: &str, signed_in: Option<String>) -> pages::SignInView {
-    pages::SignInView {
-        site: front.shop.site.clone(),
-        next: pages::safe_next(next).to_owned(),
-        signed_in,
-        email: String::new(),
-        name: String::new(),
-        sign_in_error: None,
-        create_error: None,
-        password_chars_min: limits::PASSWORD_CHARS_MIN as u32,
-    }
+    front
+        .shop
+        .people
+        .name(buyer)
+        .await
+        .unwrap_or_else(|| "you".to_owned())
 }
 
 async fn post(
@@ -402,7 +344,9 @@ async fn post(
         "/accounts" => create_account(front, &form).await,
         "/sign-out" => {
             let mut answer = answer::see_other("/");
-            answer.headers_mut().insert(SET_COOKIE, front.shop.cookie("", 0));
+            answer
+                .headers_mut()
+                .insert(SET_COOKIE, front.shop.cookie("", 0));
             Ok(answer)
         }
         _ => Err(Code::NotFound.into()),
@@ -412,155 +356,4 @@ async fn post(
 fn signed_in_for_post(front: &Front, parts: &Parts, next: &str) -> Result<BuyerId, Answer> {
     service::buyer(front, parts)
         .ok_or_else(|| answer::see_other(&format!("/sign-in?next={}", pages::query_escape(next))))
-}
-
-async fn place(front: &Rc<Front>, parts: &Parts, form: &Fields) -> Result<Answer, Problem> {
-    let code = field(form, "sku").unwrap_or_default();
-    let quantity = quantity_field(form)?;
-    let escaped = pages::query_escape(code);
-    let back = format!("/checkout?sku={escaped}&quantity={quantity}");
-    let buyer = match signed_in_for_post(front, parts, &back) {
-        Ok(buyer) => buyer,
-        Err(sign_in) => return Ok(sign_in),
-    };
-    let key = field(form, "key").filter(|key| session::is_key(key));
-    let key = key.ok_or_else(|| Problem::new(Code::KeyMissing))?;
-    let coupon = field(form, "coupon").map(str::trim).filter(|coupon| !coupon.is_empty());
-    let catalogue = front.shop.catalogue();
-    let lines = [LineBody { sku: Cow::Borrowed(code), quantity: i64::from(quantity) }];
-    let place = orders::place_of(&catalogue, buyer, key, &lines, coupon);
-    let answered = front.desk.ask(Command::Place(place)).await.map_err(orders::turned);
-    let item = catalogue.find(code);
-    let outcome = match answered {
-        Ok(answered) => answered.outcome,
-        Err(problem) => return Ok(busy(front, form, &problem)),
-    };
-    match outcome {
-        Outcome::Held(held) | Outcome::Replayed(held) => {
-            Ok(answer::see_other(&format!("/orders/{}", held.order)))
-        }
-        refused => {
-            let problem = orders::refusal(refused, front.desk.now().0, |_| code.to_owned());
-            let why = why(front, refused, item, quantity, coupon);
-            let why = why.unwrap_or_else(|| Refusal::Other {
-                title: problem.code.meaning().title.to_owned(),
-                detail: problem.detail.clone(),
-            });
-            let view = RefusalView {
-                site: front.shop.site.clone(),
-                why,
-                product: item.map(|i| (i.product.title.clone(), i.product.sku.clone())),
-                again: None,
-            };
-            let html = pages::render_refusal(&view);
-            Ok(answer::page(pages::personal(problem.code.meaning().status, html)))
-        }
-    }
-}
-
-/// Nothing happened: the same form, with the same key, may be sent again.
-fn busy(front: &Front, form: &Fields, problem: &Problem) -> Answer {
-    let seconds = problem.retry_after_ms.map_or(1, |ms| ms.div_ceil(1_000).max(1) as u32);
-    let again = Again { action: "/checkout".to_owned(), fields: form.clone() };
-    let html = pages::render_busy(&front.shop.site, seconds, Some(again));
-    let mut answer = answer::page(pages::personal(problem.code.meaning().status, html));
-    answer.headers_mut().insert(hyper::header::RETRY_AFTER, u64::from(seconds).into());
-    answer
-}
-
-fn why(
-    front: &Front,
-    refused: Outcome,
-    item: Option<&Arc<Item>>,
-    asked: u32,
-    coupon: Option<&str>,
-) -> Option<Refusal> {
-    let coupon = coupon.unwrap_or_default().to_owned();
-    Some(match refused {
-        Outcome::SoldOut { sku, left } => {
-            let glance = front.shop.glance(sku)?;
-            Refusal::SoldOut { asked, left: left.0, held: glance.held, sold: glance.sold }
-        }
-        Outcome::BuyerLimit { left, .. } => {
-            let limit = item?.product.buyer_limit?;
-            Refusal::BuyerLimit { asked, left: left.0, limit }
-        }
-        Outcome::NotOpen { opens, .. } => Refusal::NotOpen { opens_ms: opens.0 },
-        Outcome::Closed { .. } => Refusal::Closed,
-        Outcome::UnknownSku { .. } => Refusal::UnknownSku,
-        Outcome::KeyReused => Refusal::KeyReused,
-        Outcome::CouponUnknown => Refusal::CouponUnknown { coupon },
-        Outcome::CouponUsed => Refusal::CouponUsed { coupon },
-        Outcome::CouponExhausted => Refusal::CouponExhausted { coupon },
-        Outcome::CouponNotEligible { minimum_total } => {
-            let currency = item?.product.currency;
-            let minimum = Price::new(minimum_total.0, currency.as_str());
-            Refusal::CouponNotEligible { coupon, minimum }
-        }
-        _ => return None,
-    })
-}
-
-async fn pay(
-    front: &Rc<Front>,
-    parts: &Parts,
-    buyer: BuyerId,
-    order: &str,
-    form: &Fields,
-) -> Result<Answer, Problem> {
-    let found = OrderId::parse(order).and_then(|order| orders::owned(front, buyer, order));
-    let view = found.ok_or(Problem::new(Code::UnknownOrder))?;
-    let key = field(form, "key").filter(|key| session::is_key(key));
-    let key = key.ok_or_else(|| Problem::new(Code::KeyMissing))?;
-    let payment = session::payment_ref(buyer, view.held.order, key);
-    let total = view.held.total;
-    match service::pay_to_the_end(front, view, payment, total).await {
-        Ok(PayAnswer::Paid | PayAnswer::Pending) => {
-            Ok(answer::see_other(&format!("/orders/{order}")))
-        }
-        Err(problem) if matches!(problem.code, Code::PaymentDeclined | Code::RefundDue) => {
-            order_page(front, parts, order, Some(problem.detail)).await
-        }
-        Err(problem) => Err(problem),
-    }
-}
-
-fn welcome(front: &Front, buyer: BuyerId, next: &str) -> Answer {
-    let expires_ms = front.desk.now().0 + front.shop.session_ms;
-    let session = front.shop.sessions.issue(buyer, expires_ms);
-    let mut answer = answer::see_other(pages::safe_next(next));
-    let cookie = front.shop.cookie(&session, front.shop.session_ms / 1_000);
-    answer.headers_mut().insert(SET_COOKIE, cookie);
-    answer
-}
-
-async fn sign_in(front: &Front, form: &Fields) -> Result<Answer, Problem> {
-    let text = |name| field(form, name).unwrap_or_default();
-    let (email, next) = (text("email"), text("next"));
-    match front.shop.people.sign_in(email, text("password")).await {
-        Ok(buyer) => Ok(welcome(front, buyer, next)),
-        Err(problem) => {
-            let mut view = sign_in_view(front, next, None);
-            view.email = email.to_owned();
-            view.sign_in_error = Some(problem.detail);
-            let status = problem.code.meaning().status;
-            Ok(answer::page(pages::personal(status, pages::render_sign_in(&view))))
-        }
-    }
-}
-
-async fn create_account(front: &Front, form: &Fields) -> Result<Answer, Problem> {
-    let text = |name| field(form, name).unwrap_or_default();
-    let (email, name, next) = (text("email"), text("name"), text("next"));
-    match front.shop.people.create(email, name, text("password")).await {
-        Ok(buyer) => Ok(welcome(front, buyer, next)),
-        Err(problem) => {
-            let mut view = sign_in_view(front, next, None);
-            view.email = email.to_owned();
-            view.name = name.to_owned();
-            view.create_error = Some(problem.detail);
-            let status = problem.code.meaning().status;
-            Ok(answer::page(pages::personal(status, pages::render_sign_in(&view))))
-        }
-    }
 }

@@ -1,5 +1,5 @@
-//! Live stock: looked at four times a second, sent as what changed to everybody who listens, and counted
-//! into page versions so that a page is made again at most once a second.
+//! Live stock: looked at four times a second, sent as what changed to everybody who listens, and
+//! counted into page versions so that a page is made again at most once a second.
 
 use crate::catalogue::{Catalogue, SaleState};
 use crate::limits;
@@ -38,7 +38,9 @@ pub struct Live {
 
 impl Live {
     fn listeners(&self) -> MutexGuard<'_, Vec<BodySender>> {
-        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+        self.listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Connections that listen now, and those dropped because they read too slowly.
@@ -65,9 +67,11 @@ impl Live {
         }
         let (sender, body) = Body::stream();
         let board = self.board.read().unwrap_or_else(PoisonError::into_inner);
-        let all = catalogue.items().iter().take(limits::LIVE_SKUS_MAX).filter_map(|item| {
-            Some((item.product.sku.as_str(), *board.stock.get(&item.sku)?))
-        });
+        let all = catalogue
+            .items()
+            .iter()
+            .take(limits::LIVE_SKUS_MAX)
+            .filter_map(|item| Some((item.product.sku.as_str(), *board.stock.get(&item.sku)?)));
         let first = event(server_ms, all);
         // A new stream has room for its first event.
         let _ = sender.try_send(Bytes::from(format!("retry: 2000\n{first}")));
@@ -112,7 +116,8 @@ impl Live {
         let before = listeners.len();
         // A listener that is gone, or reads slower than events come, asks again and gets all.
         listeners.retain(|listener| listener.try_send(event.clone()).is_ok());
-        self.dropped.fetch_add((before - listeners.len()) as u64, Ordering::Relaxed);
+        self.dropped
+            .fetch_add((before - listeners.len()) as u64, Ordering::Relaxed);
         self.open.store(listeners.len(), Ordering::Relaxed);
     }
 
@@ -130,9 +135,13 @@ impl Live {
             }
             let heartbeat = sent.elapsed() >= Duration::from_millis(limits::HEARTBEAT_MS);
             if !changed.is_empty() || heartbeat {
-                let named = changed.iter().take(limits::LIVE_SKUS_MAX).filter_map(|(sku, stock)| {
-                    Some((catalogue.of_sku(*sku)?.product.sku.as_str(), *stock))
-                });
+                let named =
+                    changed
+                        .iter()
+                        .take(limits::LIVE_SKUS_MAX)
+                        .filter_map(|(sku, stock)| {
+                            Some((catalogue.of_sku(*sku)?.product.sku.as_str(), *stock))
+                        });
                 self.send(event(desks.now().0, named));
                 sent = Instant::now();
             }
@@ -148,7 +157,10 @@ fn event<'a>(server_ms: u64, skus: impl Iterator<Item = (&'a str, Stock)>) -> St
         let name = serde_json::to_string(code).unwrap_or_default();
         let state = state.as_str();
         // Writing to a string cannot fail.
-        let _ = write!(out, "{comma}{name}:{{\"free\":{free},\"state\":\"{state}\"}}");
+        let _ = write!(
+            out,
+            "{comma}{name}:{{\"free\":{free},\"state\":\"{state}\"}}"
+        );
     }
     out.push_str("}}\n\n");
     out

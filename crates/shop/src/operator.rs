@@ -1,5 +1,6 @@
-//! The operators' endpoints, behind the admin listener's token: books, SKUs, stock, coupons, returns.
-//! They run on a thread of their own with a desk of its own, so that they answer while the front drowns.
+//! The operators' endpoints, behind the admin listener's token: books, SKUs, stock, coupons,
+//! returns. They run on a thread of their own with a desk of its own, so that they answer while the
+//! front drowns.
 
 use crate::answer::{self, Answer, Problem};
 use crate::catalogue::SaleState;
@@ -10,8 +11,7 @@ use crate::shop::{Shop, outcome_of};
 use bytes::Bytes;
 use hyper::{Method, Request, StatusCode};
 use sale::{
-    Command, CouponTerms, Currency, LineIndex, Money, OrderId, Outcome, Qty, SkuId, Text,
-    UnitDelta,
+    Command, CouponTerms, Currency, LineIndex, Money, OrderId, Outcome, Qty, SkuId, Text, UnitDelta,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -38,33 +38,41 @@ impl Operators {
         if self.queue.try_send((request, reply)).is_err() {
             return Problem::new(Code::Overloaded).answer();
         }
-        answer.await.unwrap_or_else(|_| Problem::new(Code::OutcomeUnknown).answer())
+        answer
+            .await
+            .unwrap_or_else(|_| Problem::new(Code::OutcomeUnknown).answer())
     }
 }
 
 pub fn start_operators(shop: Arc<Shop>) -> std::io::Result<Operators> {
     let (queue, mut requests) = mpsc::channel::<Asked>(QUEUE_MAX);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new().name("operators".into()).spawn(move || {
-        let local = tokio::task::LocalSet::new();
-        local.block_on(&runtime, async move {
-            let front = Front::start(shop);
-            while let Some((request, reply)) = requests.recv().await {
-                let front = Rc::clone(&front);
-                tokio::task::spawn_local(async move {
-                    let answered = route(&front, &request).await;
-                    // An operator who hung up does not hear it.
-                    let _ = reply.send(answered.unwrap_or_else(|problem| problem.answer()));
-                });
-            }
-        });
-    })?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    std::thread::Builder::new()
+        .name("operators".into())
+        .spawn(move || {
+            let local = tokio::task::LocalSet::new();
+            local.block_on(&runtime, async move {
+                let front = Front::start(shop);
+                while let Some((request, reply)) = requests.recv().await {
+                    let front = Rc::clone(&front);
+                    tokio::task::spawn_local(async move {
+                        let answered = route(&front, &request).await;
+                        // An operator who hung up does not hear it.
+                        let _ = reply.send(answered.unwrap_or_else(|problem| problem.answer()));
+                    });
+                }
+            });
+        })?;
     Ok(Operators { queue })
 }
 
 async fn route(front: &Front, request: &Request<Bytes>) -> Result<Answer, Problem> {
     let path = request.uri().path();
-    let Some(path) = path.strip_prefix("/operator/") else { return Err(Code::NotFound.into()) };
+    let Some(path) = path.strip_prefix("/operator/") else {
+        return Err(Code::NotFound.into());
+    };
     let parts: Vec<&str> = path.split('/').collect();
     let get = request.method() == Method::GET;
     let post = request.method() == Method::POST;
@@ -90,11 +98,13 @@ async fn route(front: &Front, request: &Request<Bytes>) -> Result<Answer, Proble
 
 fn sku_of(front: &Front, code: &str) -> Result<SkuId, Problem> {
     let code = crate::service::decoded(code);
-    let found = Text::new(&code).ok().and_then(|code| {
-        front.shop.desks.view().ledger().sku_by_code(&code)
-    });
+    let found = Text::new(&code)
+        .ok()
+        .and_then(|code| front.shop.desks.view().ledger().sku_by_code(&code));
     found.ok_or_else(|| {
-        Problem::new(Code::UnknownSku).with("sku", code.as_ref()).detail("No such SKU is listed.")
+        Problem::new(Code::UnknownSku)
+            .with("sku", code.as_ref())
+            .detail("No such SKU is listed.")
     })
 }
 
@@ -142,9 +152,7 @@ async fn done(front: &Front, command: Command) -> Result<Answer, Problem> {
         Outcome::Opened | Outcome::ShutDown | Outcome::TermsSet => {
             Ok(answer::json(StatusCode::OK, &json!({"done": true})))
         }
-        Outcome::Adjusted { free } => {
-            Ok(answer::json(StatusCode::OK, &json!({"free": free.0})))
-        }
+        Outcome::Adjusted { free } => Ok(answer::json(StatusCode::OK, &json!({"free": free.0}))),
         Outcome::CouponCreated { .. } => {
             Ok(answer::json(StatusCode::CREATED, &json!({"done": true})))
         }
@@ -252,7 +260,10 @@ struct AdjustBody {
 }
 
 fn operator_key(request: &Request<Bytes>) -> Result<sale::RequestId, Problem> {
-    let key = request.headers().get("idempotency-key").and_then(|value| value.to_str().ok());
+    let key = request
+        .headers()
+        .get("idempotency-key")
+        .and_then(|value| value.to_str().ok());
     key.filter(|key| session::is_key(key))
         .map(session::operator_request_id)
         .ok_or_else(|| Problem::new(Code::KeyMissing).detail(orders::KEY_DETAIL))
@@ -270,7 +281,16 @@ async fn adjust(front: &Front, code: &str, request: &Request<Bytes>) -> Result<A
     let body: AdjustBody = parse(request.body())?;
     let reason = text_of("reason", &body.reason)?;
     let delta = UnitDelta(body.delta);
-    done(front, Command::AdjustStock { request: key, sku, delta, reason }).await
+    done(
+        front,
+        Command::AdjustStock {
+            request: key,
+            sku,
+            delta,
+            reason,
+        },
+    )
+    .await
 }
 
 #[derive(Deserialize)]
@@ -321,8 +341,20 @@ async fn take_back(
     let key = operator_key(request)?;
     let order = OrderId::parse(order).ok_or_else(|| Problem::new(Code::UnknownOrder))?;
     let body: ReturnBody = parse(request.body())?;
-    let lines = body.lines.iter().map(|l| (LineIndex(l.line), Qty(l.quantity))).collect();
-    done(front, Command::Return { request: key, order, lines }).await
+    let lines = body
+        .lines
+        .iter()
+        .map(|l| (LineIndex(l.line), Qty(l.quantity)))
+        .collect();
+    done(
+        front,
+        Command::Return {
+            request: key,
+            order,
+            lines,
+        },
+    )
+    .await
 }
 
 async fn reload(front: &Front) -> Result<Answer, Problem> {

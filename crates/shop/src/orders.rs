@@ -66,8 +66,13 @@ fn quantity(asked: i64) -> Qty {
 }
 
 fn line(catalogue: &Catalogue, index: usize, body: &LineBody<'_>) -> Line {
-    let sku = catalogue.find(&body.sku).map_or_else(|| unknown_sku(index), |item| item.sku);
-    Line { sku, qty: quantity(body.quantity) }
+    let sku = catalogue
+        .find(&body.sku)
+        .map_or_else(|| unknown_sku(index), |item| item.sku);
+    Line {
+        sku,
+        qty: quantity(body.quantity),
+    }
 }
 
 pub fn place_of(
@@ -80,12 +85,24 @@ pub fn place_of(
     let lines = match lines {
         [one] => Lines::One(line(catalogue, 0, one)),
         many => {
-            let lines = many.iter().enumerate().take(sale::limits::LINES_PER_ORDER_MAX + 1);
-            Lines::Many(lines.map(|(index, body)| line(catalogue, index, body)).collect())
+            let lines = many
+                .iter()
+                .enumerate()
+                .take(sale::limits::LINES_PER_ORDER_MAX + 1);
+            Lines::Many(
+                lines
+                    .map(|(index, body)| line(catalogue, index, body))
+                    .collect(),
+            )
         }
     };
     let coupon = coupon.map(|code| catalogue.coupon(code).unwrap_or(UNKNOWN_COUPON));
-    Place { request: session::request_id(buyer, key), buyer, lines, coupon }
+    Place {
+        request: session::request_id(buyer, key),
+        buyer,
+        lines,
+        coupon,
+    }
 }
 
 pub fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
@@ -130,16 +147,19 @@ pub fn refusal(outcome: Outcome, now_ms: u64, code_of: impl Fn(SkuId) -> String)
             .detail("The order is below the coupon’s minimum, or in another currency."),
         Outcome::CouponUsed => Problem::new(Code::CouponUsed),
         Outcome::CouponExhausted => Problem::new(Code::CouponExhausted),
-        Outcome::SoldOut { sku, left } => about(Code::SoldOut, sku).with("left", left.0).detail(
-            if left == Qty::ZERO {
-                "All units are sold or held. Held ones may come back.".to_owned()
-            } else {
-                format!("Only {} are left.", left.0)
-            },
-        ),
+        Outcome::SoldOut { sku, left } => {
+            about(Code::SoldOut, sku)
+                .with("left", left.0)
+                .detail(if left == Qty::ZERO {
+                    "All units are sold or held. Held ones may come back.".to_owned()
+                } else {
+                    format!("Only {} are left.", left.0)
+                })
+        }
         Outcome::UnknownOrder => Problem::new(Code::UnknownOrder),
-        Outcome::NotHeld => Problem::new(Code::NotHeld)
-            .detail("It was paid, was cancelled, or its hold ended."),
+        Outcome::NotHeld => {
+            Problem::new(Code::NotHeld).detail("It was paid, was cancelled, or its hold ended.")
+        }
         Outcome::WrongAmount { due } => Problem::new(Code::WrongAmount)
             .with("due", due.0)
             .detail(format!("{} is due, in minor units.", due.0)),
@@ -150,9 +170,9 @@ pub fn refusal(outcome: Outcome, now_ms: u64, code_of: impl Fn(SkuId) -> String)
         Outcome::AlreadyListed { .. } | Outcome::CouponExists { .. } => Problem::new(Code::Exists),
         Outcome::TooFewFree { free } => Problem::new(Code::TooFewFree).with("free", free.0),
         Outcome::NotPaid => Problem::new(Code::NotPaid),
-        Outcome::NotReturnable { line, left } => {
-            Problem::new(Code::NotReturnable).with("line", line.0).with("left", left.0)
-        }
+        Outcome::NotReturnable { line, left } => Problem::new(Code::NotReturnable)
+            .with("line", line.0)
+            .with("left", left.0),
         Outcome::Held(_)
         | Outcome::Replayed(_)
         | Outcome::Configured
@@ -187,12 +207,14 @@ fn malformed(why: MalformedLines) -> Problem {
             line.0,
             sale::limits::UNITS_PER_LINE_MAX
         )),
-        MalformedLines::Twice { line } => {
-            at(line).detail(format!("Line {} names a product of an earlier line.", line.0))
-        }
-        MalformedLines::Currencies { line } => {
-            at(line).detail(format!("Line {} is in another currency than line 0.", line.0))
-        }
+        MalformedLines::Twice { line } => at(line).detail(format!(
+            "Line {} names a product of an earlier line.",
+            line.0
+        )),
+        MalformedLines::Currencies { line } => at(line).detail(format!(
+            "Line {} is in another currency than line 0.",
+            line.0
+        )),
         MalformedLines::Total => {
             Problem::new(Code::MalformedLines).detail("The sum of the lines is too large.")
         }
@@ -208,7 +230,9 @@ fn code_in<'a>(
         Some(item) => item.product.sku.clone(),
         None => {
             let line = (u32::MAX - sku.0) as usize;
-            lines.get(line).map_or_else(String::new, |line| line.sku.clone().into_owned())
+            lines
+                .get(line)
+                .map_or_else(String::new, |line| line.sku.clone().into_owned())
         }
     }
 }
@@ -225,9 +249,7 @@ pub async fn place(front: &Front, buyer: BuyerId, key: &str, body: &[u8]) -> Ans
         Ok(answered) => match answered.outcome {
             Outcome::Held(held) => answer::held(&held, false),
             Outcome::Replayed(held) => answer::held(&held, true),
-            refused => {
-                refusal(refused, answered.at.0, code_in(&catalogue, &body.lines)).answer()
-            }
+            refused => refusal(refused, answered.at.0, code_in(&catalogue, &body.lines)).answer(),
         },
         Err(why) => turned(why).answer(),
     }
@@ -300,7 +322,11 @@ pub async fn place_batch(front: &Front, who: &BatchFor, body: &[u8]) -> Answer {
         }
     }
     out.extend_from_slice(b"]}");
-    answer::bytes(StatusCode::OK, HeaderValue::from_static("application/json"), out)
+    answer::bytes(
+        StatusCode::OK,
+        HeaderValue::from_static("application/json"),
+        out,
+    )
 }
 
 fn batch_place(
@@ -325,7 +351,13 @@ fn batch_place(
             return Err(Problem::new(Code::OutOfBounds).detail(detail));
         }
     };
-    Ok(place_of(catalogue, buyer, &order.key, &order.lines, order.coupon.as_deref()))
+    Ok(place_of(
+        catalogue,
+        buyer,
+        &order.key,
+        &order.lines,
+        order.coupon.as_deref(),
+    ))
 }
 
 pub const KEY_DETAIL: &str =
@@ -342,7 +374,13 @@ pub fn status_name(status: sale::OrderStatus) -> &'static str {
 
 /// An order of this buyer; anybody else's does not exist.
 pub fn owned(front: &Front, buyer: BuyerId, order: OrderId) -> Option<OrderView> {
-    front.shop.desks.view().ledger().order(order).filter(|view| view.buyer == buyer)
+    front
+        .shop
+        .desks
+        .view()
+        .ledger()
+        .order(order)
+        .filter(|view| view.buyer == buyer)
 }
 
 pub fn order_json(front: &Front, view: &OrderView) -> Value {
@@ -401,12 +439,7 @@ pub fn look(front: &Front, buyer: BuyerId, order: &str) -> Answer {
 
 /// `GET /v1/orders`: newest first. The list comes from the projection, which is given a moment to
 /// catch up with what this buyer may have just done; each order's state comes from the ledger.
-pub async fn list(
-    front: &Front,
-    buyer: BuyerId,
-    limit: usize,
-    before: Option<OrderId>,
-) -> Answer {
+pub async fn list(front: &Front, buyer: BuyerId, limit: usize, before: Option<OrderId>) -> Answer {
     let found = match front.shop.orders_of(front, buyer, limit, before).await {
         Ok(found) => found,
         Err(problem) => return problem.answer(),
@@ -428,18 +461,18 @@ pub async fn cancel(front: &Front, buyer: BuyerId, order: &str) -> Answer {
     }
 }
 
-pub async fn cancel_order(
-    front: &Front,
-    buyer: BuyerId,
-    order: &str,
-) -> Result<OrderId, Problem> {
+pub async fn cancel_order(front: &Front, buyer: BuyerId, order: &str) -> Result<OrderId, Problem> {
     let found = OrderId::parse(order).and_then(|order| owned(front, buyer, order));
-    let Some(view) = found else { return Err(Problem::new(Code::UnknownOrder)) };
+    let Some(view) = found else {
+        return Err(Problem::new(Code::UnknownOrder));
+    };
     let order = view.held.order;
     match front.desk.ask(Command::Cancel { order }).await {
-        Ok(engine::Answer { outcome: Outcome::Cancelled, .. }) => Ok(order),
+        Ok(engine::Answer {
+            outcome: Outcome::Cancelled,
+            ..
+        }) => Ok(order),
         Ok(answered) => Err(refusal(answered.outcome, answered.at.0, |_| String::new())),
         Err(why) => Err(turned(why)),
     }
 }
-

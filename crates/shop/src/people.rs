@@ -1,5 +1,5 @@
-//! Accounts and sign-ins. Passwords are hashed on threads of their own behind a short queue, since one
-//! costs as much as two thousand orders; tokens of another issuer are checked on the spot.
+//! Accounts and sign-ins. Passwords are hashed on threads of their own behind a short queue, since
+//! one costs as much as two thousand orders; tokens of another issuer are checked on the spot.
 
 use crate::answer::Problem;
 use crate::limits;
@@ -50,7 +50,10 @@ impl Issuer {
         algorithm: &str,
         key: &[u8],
     ) -> Result<Issuer, IssuerError> {
-        let bad = |why: String| IssuerError::Key { algorithm: algorithm.to_owned(), why };
+        let bad = |why: String| IssuerError::Key {
+            algorithm: algorithm.to_owned(),
+            why,
+        };
         let pem = |read: Result<DecodingKey, jsonwebtoken::errors::Error>| {
             read.map_err(|error| bad(error.to_string()))
         };
@@ -73,20 +76,38 @@ impl Issuer {
         validation.set_audience(&[audience]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation.leeway = limits::TOKEN_LEEWAY_S;
-        Ok(Issuer { name: issuer.to_owned(), key, validation })
+        Ok(Issuer {
+            name: issuer.to_owned(),
+            key,
+            validation,
+        })
     }
 
     fn buyer(&self, token: &str) -> Option<BuyerId> {
         let data = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation).ok()?;
         let subject = data.claims.sub;
-        (1..=256).contains(&subject.len()).then(|| session::buyer_of_subject(&self.name, &subject))
+        (1..=256)
+            .contains(&subject.len())
+            .then(|| session::buyer_of_subject(&self.name, &subject))
     }
 }
 
 enum Work {
-    Create { email: String, name: String, password: String, reply: oneshot::Sender<Outcome> },
-    SignIn { email: String, password: String, reply: oneshot::Sender<Outcome> },
-    Name { buyer: BuyerId, reply: oneshot::Sender<Option<String>> },
+    Create {
+        email: String,
+        name: String,
+        password: String,
+        reply: oneshot::Sender<Outcome>,
+    },
+    SignIn {
+        email: String,
+        password: String,
+        reply: oneshot::Sender<Outcome>,
+    },
+    Name {
+        buyer: BuyerId,
+        reply: oneshot::Sender<Option<String>>,
+    },
 }
 
 type Outcome = Result<BuyerId, Problem>;
@@ -112,7 +133,10 @@ impl People {
             let thread = std::thread::Builder::new().name(format!("passwords-{number}"));
             let run = move || {
                 loop {
-                    let next = work.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
+                    let next = work
+                        .lock()
+                        .unwrap_or_else(std::sync::PoisonError::into_inner)
+                        .recv();
                     match next {
                         Ok(next) => desk.serve(next),
                         Err(mpsc::RecvError) => return,
@@ -137,7 +161,13 @@ impl People {
         check_password(password)?;
         let (email, name, password) = (email.trim().to_owned(), name.trim().to_owned(), password);
         let password = password.to_owned();
-        self.ask(|reply| Work::Create { email, name, password, reply }).await?
+        self.ask(|reply| Work::Create {
+            email,
+            name,
+            password,
+            reply,
+        })
+        .await?
     }
 
     pub async fn sign_in(&self, email: &str, password: &str) -> Outcome {
@@ -145,7 +175,12 @@ impl People {
             return Err(wrong());
         }
         let (email, password) = (email.trim().to_owned(), password.to_owned());
-        self.ask(|reply| Work::SignIn { email, password, reply }).await?
+        self.ask(|reply| Work::SignIn {
+            email,
+            password,
+            reply,
+        })
+        .await?
     }
 
     /// The buyer whom a token of the configured issuer names.
@@ -157,7 +192,10 @@ impl People {
 
     /// What to call somebody; `None` for sign-ins of another issuer.
     pub async fn name(&self, buyer: BuyerId) -> Option<String> {
-        self.ask(|reply| Work::Name { buyer, reply }).await.ok().flatten()
+        self.ask(|reply| Work::Name { buyer, reply })
+            .await
+            .ok()
+            .flatten()
     }
 }
 
@@ -194,10 +232,19 @@ impl Registrar {
     fn serve(&mut self, work: Work) {
         // Whoever hung up does not hear the answer.
         match work {
-            Work::Create { email, name, password, reply } => {
+            Work::Create {
+                email,
+                name,
+                password,
+                reply,
+            } => {
                 let _ = reply.send(self.create(&email, &name, &password));
             }
-            Work::SignIn { email, password, reply } => {
+            Work::SignIn {
+                email,
+                password,
+                reply,
+            } => {
                 let _ = reply.send(self.sign_in(&email, &password));
             }
             Work::Name { buyer, reply } => {
@@ -209,10 +256,18 @@ impl Registrar {
 
     fn create(&mut self, email: &str, name: &str, password: &str) -> Outcome {
         let hash = Argon2::default().hash_password(password.as_bytes());
-        let Ok(hash) = hash.map(|hash| hash.to_string()) else { return Err(failed("hashing")) };
+        let Ok(hash) = hash.map(|hash| hash.to_string()) else {
+            return Err(failed("hashing"));
+        };
         let buyer = random_buyer().ok_or_else(|| failed("no randomness"))?;
         let created_ms = jiff::Timestamp::now().as_millisecond().max(0) as u64;
-        let account = NewAccount { buyer, email, name, password_hash: &hash, created_ms };
+        let account = NewAccount {
+            buyer,
+            email,
+            name,
+            password_hash: &hash,
+            created_ms,
+        };
         match self.db.create_account(&account) {
             Ok(Ok(())) => Ok(buyer),
             Ok(Err(AccountRefused::EmailTaken)) => Err(Problem::new(Code::Exists)
@@ -229,10 +284,19 @@ impl Registrar {
             Ok(account) => account,
             Err(error) => return Err(failed(&error.to_string())),
         };
-        let hash = account.as_ref().map_or(&self.nobody, |account| &account.password_hash);
-        let Ok(hash) = PasswordHash::new(hash) else { return Err(failed("a malformed hash")) };
-        let right = Argon2::default().verify_password(password.as_bytes(), &hash).is_ok();
-        account.filter(|_| right).map(|account| account.buyer).ok_or_else(wrong)
+        let hash = account
+            .as_ref()
+            .map_or(&self.nobody, |account| &account.password_hash);
+        let Ok(hash) = PasswordHash::new(hash) else {
+            return Err(failed("a malformed hash"));
+        };
+        let right = Argon2::default()
+            .verify_password(password.as_bytes(), &hash)
+            .is_ok();
+        account
+            .filter(|_| right)
+            .map(|account| account.buyer)
+            .ok_or_else(wrong)
     }
 }
 
@@ -259,21 +323,39 @@ mod tests {
     fn only_tokens_of_the_issuer_count() {
         let issuer = Issuer::new("test", "shop", "HS256", SECRET).unwrap();
         let sign = |claims: serde_json::Value, secret: &[u8]| {
-            encode(&Header::default(), &claims, &EncodingKey::from_secret(secret)).unwrap()
+            encode(
+                &Header::default(),
+                &claims,
+                &EncodingKey::from_secret(secret),
+            )
+            .unwrap()
         };
         let future = jiff::Timestamp::now().as_second() + 600;
         let claims = |iss: &str, aud: &str, exp: i64| {
-            json!({"iss": iss, "aud": aud, "exp": exp, "sub": "anna"})
+            let sub = "anna";
+            json!({"iss": iss, "aud": aud, "exp": exp, "sub": sub})
         };
         let good = sign(claims("test", "shop", future), SECRET);
-        assert_eq!(issuer.buyer(&good), Some(session::buyer_of_subject("test", "anna")));
+        assert_eq!(
+            issuer.buyer(&good),
+            Some(session::buyer_of_subject("test", "anna"))
+        );
         let past = jiff::Timestamp::now().as_second() - 600;
         let rows = [
             ("other issuer", sign(claims("evil", "shop", future), SECRET)),
-            ("other audience", sign(claims("test", "bank", future), SECRET)),
+            (
+                "other audience",
+                sign(claims("test", "bank", future), SECRET),
+            ),
             ("expired", sign(claims("test", "shop", past), SECRET)),
-            ("other secret", sign(claims("test", "shop", future), &[9; 32])),
-            ("no expiry", sign(json!({"iss": "test", "aud": "shop", "sub": "a"}), SECRET)),
+            (
+                "other secret",
+                sign(claims("test", "shop", future), &[9; 32]),
+            ),
+            (
+                "no expiry",
+                sign(json!({"iss": "test", "aud": "shop", "sub": "a"}), SECRET),
+            ),
             ("garbage", "a.b.c".to_owned()),
         ];
         for (what, token) in rows {

@@ -42,7 +42,11 @@ impl Front {
     /// Must be called on the worker's thread, inside its `LocalSet`.
     pub fn start(shop: Arc<Shop>) -> Rc<Front> {
         let desk = shop.desks.open();
-        let front = Rc::new(Front { shop, desk, projection: RefCell::new(None) });
+        let front = Rc::new(Front {
+            shop,
+            desk,
+            projection: RefCell::new(None),
+        });
         let pumped = Rc::clone(&front);
         tokio::task::spawn_local(async move { pumped.desk.pump().await });
         front
@@ -79,7 +83,11 @@ fn token(parts: &Parts) -> Option<&str> {
     if let Some(bearer) = bearer(parts) {
         return Some(bearer);
     }
-    let cookies = parts.headers.get_all(COOKIE_HEADER).iter().filter_map(|v| v.to_str().ok());
+    let cookies = parts
+        .headers
+        .get_all(COOKIE_HEADER)
+        .iter()
+        .filter_map(|v| v.to_str().ok());
     let mut pairs = cookies.flat_map(|value| value.split(';'));
     pairs.find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
 }
@@ -90,21 +98,30 @@ fn bearer(parts: &Parts) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// A write that a page of another site may have caused is refused: browsers say where a request comes
-/// from, and programs with a bearer token are nobody's page.
+/// A write that a page of another site may have caused is refused: browsers say where a request
+/// comes from, and programs with a bearer token are nobody's page.
 pub fn same_site(front: &Front, parts: &Parts) -> Result<(), Problem> {
     if bearer(parts).is_some() {
         return Ok(());
     }
-    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let header = |name: &str| {
+        parts
+            .headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
     let refused = || Err(Problem::new(Code::CrossSite));
     match header("sec-fetch-site") {
         Some("same-origin" | "none") => return Ok(()),
         Some(_) => return refused(),
         None => {}
     }
-    let Some(origin) = parts.headers.get(ORIGIN) else { return Ok(()) };
-    let Ok(origin) = origin.to_str() else { return refused() };
+    let Some(origin) = parts.headers.get(ORIGIN) else {
+        return Ok(());
+    };
+    let Ok(origin) = origin.to_str() else {
+        return refused();
+    };
     if front.shop.origins.iter().any(|ours| ours == origin) {
         return Ok(());
     }
@@ -131,13 +148,22 @@ fn is_json(parts: &Parts) -> Result<(), Problem> {
     let kind = parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     let json = kind.is_some_and(|kind| {
         let essence = kind.split(|byte| *byte == b';').next().unwrap_or_default();
-        essence.trim_ascii().eq_ignore_ascii_case(b"application/json")
+        essence
+            .trim_ascii()
+            .eq_ignore_ascii_case(b"application/json")
     });
-    if json { Ok(()) } else { Err(Code::WrongType.into()) }
+    if json {
+        Ok(())
+    } else {
+        Err(Code::WrongType.into())
+    }
 }
 
 fn key(parts: &Parts) -> Result<&str, Problem> {
-    let key = parts.headers.get("idempotency-key").and_then(|value| value.to_str().ok());
+    let key = parts
+        .headers
+        .get("idempotency-key")
+        .and_then(|value| value.to_str().ok());
     key.filter(|key| session::is_key(key))
         .ok_or_else(|| Problem::new(Code::KeyMissing).detail(orders::KEY_DETAIL))
 }
@@ -203,7 +229,9 @@ pub const ROUTES: &[(&str, &str, Api)] = &[
 
 /// The variable part of a path, if the path is of that shape.
 fn variable<'a>(template: &str, path: &'a str) -> Option<&'a str> {
-    let Some(open) = template.find('{') else { return (template == path).then_some("") };
+    let Some(open) = template.find('{') else {
+        return (template == path).then_some("");
+    };
     let after = template.find('}').map(|close| &template[close + 1..])?;
     let rest = path.strip_prefix(&template[..open])?;
     let value = rest.strip_suffix(after)?;
@@ -220,7 +248,10 @@ pub fn fields(text: &[u8]) -> Vec<(String, String)> {
 }
 
 pub fn field<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    fields.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    fields
+        .iter()
+        .find(|(found, _)| found == name)
+        .map(|(_, value)| value.as_str())
 }
 
 async fn route(front: &Rc<Front>, parts: &Parts, body: Incoming) -> Answer {
@@ -228,27 +259,36 @@ async fn route(front: &Rc<Front>, parts: &Parts, body: Incoming) -> Answer {
     if !path.starts_with("/v1/") {
         return forms::route(front, parts, body).await;
     }
-    let method = if parts.method == Method::HEAD { "GET" } else { parts.method.as_str() };
+    let method = if parts.method == Method::HEAD {
+        "GET"
+    } else {
+        parts.method.as_str()
+    };
     let found = ROUTES.iter().find_map(|(verb, template, api)| {
         (*verb == method).then(|| variable(template, path).map(|value| (*api, value)))?
     });
     match found {
         Some((api, value)) => {
             let value = decoded(value);
-            call(front, api, &value, parts, body).await.unwrap_or_else(|problem| problem.answer())
+            call(front, api, &value, parts, body)
+                .await
+                .unwrap_or_else(|problem| problem.answer())
         }
         None => not_routed(path),
     }
 }
 
 fn not_routed(path: &str) -> Answer {
-    let methods: Vec<&str> = ROUTES
+    let mut methods: Vec<&str> = ROUTES
         .iter()
         .filter(|(_, template, _)| variable(template, path).is_some())
         .map(|(verb, ..)| *verb)
         .collect();
     if methods.is_empty() {
         return Problem::new(Code::NotFound).answer();
+    }
+    if methods.contains(&"GET") {
+        methods.push("HEAD");
     }
     let mut answer = Problem::new(Code::Method).answer();
     if let Ok(allow) = HeaderValue::from_str(&methods.join(", ")) {
@@ -315,7 +355,9 @@ async fn call(
 
 /// `limit` of a query: 1 to `most`, 50 unless said.
 fn page_limit(fields: &[(String, String)], most: usize) -> Result<usize, Problem> {
-    let Some(text) = field(fields, "limit") else { return Ok(50.min(most)) };
+    let Some(text) = field(fields, "limit") else {
+        return Ok(50.min(most));
+    };
     let limit = text.parse().ok().filter(|limit| (1..=most).contains(limit));
     limit.ok_or_else(|| {
         Problem::new(Code::OutOfBounds).detail(format!("`limit` is from 1 to {most}."))
@@ -339,8 +381,14 @@ fn products(front: &Front, parts: &Parts) -> Result<Answer, Problem> {
     let items = catalogue.items();
     let page = &items[start.min(items.len())..items.len().min(start + limit)];
     let more = start + page.len() < items.len();
-    let next = page.last().filter(|_| more).map(|item| item.product.sku.as_str());
-    let products: Vec<_> = page.iter().map(|item| front.shop.product_json(item, false)).collect();
+    let next = page
+        .last()
+        .filter(|_| more)
+        .map(|item| item.product.sku.as_str());
+    let products: Vec<_> = page
+        .iter()
+        .map(|item| front.shop.product_json(item, false))
+        .collect();
     let body = json!({"products": products, "next": next, "server_ms": front.desk.now().0});
     Ok(answer::no_store(answer::json(StatusCode::OK, &body)))
 }
@@ -372,8 +420,14 @@ async fn create_account(front: &Front, parts: &Parts, body: Incoming) -> Result<
     is_json(parts)?;
     let body = read(front, body, limits::SMALL_BODY_BYTES_MAX).await?;
     let new: NewAccount<'_> = orders::parse(&body)?;
-    let buyer = front.shop.people.create(&new.email, &new.name, &new.password).await?;
-    Ok(front.shop.session_answer(StatusCode::CREATED, buyer, front.desk.now().0))
+    let buyer = front
+        .shop
+        .people
+        .create(&new.email, &new.name, &new.password)
+        .await?;
+    Ok(front
+        .shop
+        .session_answer(StatusCode::CREATED, buyer, front.desk.now().0))
 }
 
 #[derive(Debug, Deserialize)]
@@ -401,7 +455,9 @@ async fn sign_in(front: &Front, parts: &Parts, body: Incoming) -> Result<Answer,
         }
         SignIn::Token { token } => front.shop.people.exchange(&token)?,
     };
-    Ok(front.shop.session_answer(StatusCode::OK, buyer, front.desk.now().0))
+    Ok(front
+        .shop
+        .session_answer(StatusCode::OK, buyer, front.desk.now().0))
 }
 
 #[derive(Debug, Deserialize)]
@@ -435,7 +491,9 @@ async fn pay(
     if asked.amount.currency != view.held.currency.as_str() {
         let due = view.held.currency.as_str();
         let detail = format!("The order is in {due}.");
-        return Err(Problem::new(Code::WrongAmount).with("currency", due).detail(detail));
+        return Err(Problem::new(Code::WrongAmount)
+            .with("currency", due)
+            .detail(detail));
     }
     let payment = session::payment_ref(buyer, id, key);
     let paid = pay_to_the_end(front, view, payment, Money(asked.amount.amount)).await?;
@@ -459,15 +517,22 @@ pub async fn pay_to_the_end(
     let run = tokio::task::spawn_local(async move {
         payment::pay(&runner.shop.payments, &runner.desk, &view, payment, amount).await
     });
-    run.await.unwrap_or_else(|_| Err(Problem::new(Code::OutcomeUnknown)))
+    run.await
+        .unwrap_or_else(|_| Err(Problem::new(Code::OutcomeUnknown)))
 }
 
 pub fn accept_encoding(parts: &Parts) -> Option<&str> {
-    parts.headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok())
+    parts
+        .headers
+        .get(ACCEPT_ENCODING)
+        .and_then(|value| value.to_str().ok())
 }
 
 pub fn if_none_match(parts: &Parts) -> Option<&str> {
-    parts.headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok())
+    parts
+        .headers
+        .get(IF_NONE_MATCH)
+        .and_then(|value| value.to_str().ok())
 }
 
 #[cfg(test)]
@@ -477,9 +542,20 @@ mod tests {
     #[test]
     fn templates_take_one_segment() {
         assert_eq!(variable("/v1/orders", "/v1/orders"), Some(""));
-        assert_eq!(variable("/v1/orders/{order}", "/v1/orders/abc"), Some("abc"));
-        assert_eq!(variable("/v1/orders/{order}/cancel", "/v1/orders/abc/cancel"), Some("abc"));
-        for path in ["/v1/orders/", "/v1/orders/a/b", "/v1/orders//cancel", "/v1/order"] {
+        assert_eq!(
+            variable("/v1/orders/{order}", "/v1/orders/abc"),
+            Some("abc")
+        );
+        assert_eq!(
+            variable("/v1/orders/{order}/cancel", "/v1/orders/abc/cancel"),
+            Some("abc")
+        );
+        for path in [
+            "/v1/orders/",
+            "/v1/orders/a/b",
+            "/v1/orders//cancel",
+            "/v1/order",
+        ] {
             assert_eq!(variable("/v1/orders/{order}", path), None, "{path}");
         }
     }

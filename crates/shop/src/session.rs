@@ -1,5 +1,5 @@
-//! Who is asking: signed sessions, and ids derived from keys. A session is its own proof, so no table
-//! is asked on the way to an order.
+//! Who is asking: signed sessions, and ids derived from keys. A session is its own proof, so no
+//! table is asked on the way to an order.
 //!
 //! `base64url(version 1 · buyer 16 · expires in seconds 8 · first 16 bytes of HMAC-SHA-256)`.
 
@@ -59,7 +59,8 @@ impl Sessions {
         }
         let mut mac = self.mac.clone();
         mac.update(&bytes[..BODY_BYTES]);
-        mac.verify_truncated_left(&bytes[BODY_BYTES..TOKEN_BYTES]).ok()?;
+        mac.verify_truncated_left(&bytes[BODY_BYTES..TOKEN_BYTES])
+            .ok()?;
         let expires_s = u64::from_le_bytes(bytes[17..25].try_into().ok()?);
         let buyer = u128::from_le_bytes(bytes[1..17].try_into().ok()?);
         (now_ms / 1_000 < expires_s).then_some(BuyerId(buyer))
@@ -88,14 +89,21 @@ pub fn operator_request_id(key: &str) -> RequestId {
 
 /// The payment that a buyer's key means on an order.
 pub fn payment_ref(buyer: BuyerId, order: sale::OrderId, key: &str) -> PaymentRef {
-    let parts: [&[u8]; 3] = [&buyer.0.to_le_bytes(), &order.0.to_le_bytes(), key.as_bytes()];
+    let parts: [&[u8]; 3] = [
+        &buyer.0.to_le_bytes(),
+        &order.0.to_le_bytes(),
+        key.as_bytes(),
+    ];
     PaymentRef(derive(b"payment", &parts))
 }
 
 /// The buyer behind a subject of another issuer.
 pub fn buyer_of_subject(issuer: &str, subject: &str) -> BuyerId {
     let length = (issuer.len() as u64).to_le_bytes();
-    BuyerId(derive(b"subject", &[&length, issuer.as_bytes(), subject.as_bytes()]))
+    BuyerId(derive(
+        b"subject",
+        &[&length, issuer.as_bytes(), subject.as_bytes()],
+    ))
 }
 
 /// 1 to 64 visible ASCII characters.
@@ -115,7 +123,11 @@ mod tests {
         assert_eq!(token.len(), TOKEN_CHARS);
         assert_eq!(sessions.buyer(&token, 4_999), Some(BuyerId(99)));
         assert_eq!(sessions.buyer(&token, 5_000), None, "expired");
-        assert_eq!(Sessions::new(&[8; 32]).buyer(&token, 0), None, "another secret");
+        assert_eq!(
+            Sessions::new(&[8; 32]).buyer(&token, 0),
+            None,
+            "another secret"
+        );
         for at in 0..token.len() {
             let mut forged = token.clone().into_bytes();
             forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };

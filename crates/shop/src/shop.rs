@@ -13,9 +13,7 @@ use bytes::Bytes;
 use engine::{Answer as Answered, Desk, Desks};
 use hyper::StatusCode;
 use hyper::header::{HeaderValue, SET_COOKIE};
-use sale::{
-    At, BuyerId, Command, Line, OrderId, OrderView, Outcome, SkuId, Text,
-};
+use sale::{At, BuyerId, Command, Line, OrderId, OrderView, Outcome, SkuId, Text};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -100,7 +98,10 @@ impl Shop {
             payments: parts.payments,
             live: Live::default(),
             pages: PageCache::default(),
-            site: Site { campaign: parts.campaign, live: "/v1/live".to_owned() },
+            site: Site {
+                campaign: parts.campaign,
+                live: "/v1/live".to_owned(),
+            },
             tagline: parts.tagline,
             pictures: parts.pictures,
             cookie_secure: parts.cookie_secure,
@@ -116,16 +117,21 @@ impl Shop {
     }
 
     pub fn catalogue(&self) -> Arc<Catalogue> {
-        Arc::clone(&self.catalogue.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(
+            &self
+                .catalogue
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     /// Starts the threads that keep live stock and payments going.
     pub fn start(self: &Arc<Self>) -> std::io::Result<()> {
         self.payments.watch(self.desks.clone())?;
         let shop = Arc::clone(self);
-        std::thread::Builder::new().name("live".into()).spawn(move || {
-            shop.live.run(|| shop.catalogue(), &shop.desks)
-        })?;
+        std::thread::Builder::new()
+            .name("live".into())
+            .spawn(move || shop.live.run(|| shop.catalogue(), &shop.desks))?;
         Ok(())
     }
 
@@ -133,12 +139,17 @@ impl Shop {
     /// differ, and swaps the catalogue. Stock of listed products is left alone.
     pub async fn reload(&self, desk: &Desk) -> Result<Reloaded, ReloadError> {
         let products = all_products(&self.shop_db)?;
-        let mut done = Reloaded { products: products.len(), ..Reloaded::default() };
+        let mut done = Reloaded {
+            products: products.len(),
+            ..Reloaded::default()
+        };
         let mut commands = Vec::new();
         {
             let ledger = self.desks.view().ledger();
             for product in &products {
-                let Ok(code) = Text::new(&product.sku) else { continue };
+                let Ok(code) = Text::new(&product.sku) else {
+                    continue;
+                };
                 let terms = terms_of(product);
                 match ledger.sku_by_code(&code).and_then(|sku| ledger.sku(sku)) {
                     None => {
@@ -146,7 +157,10 @@ impl Shop {
                         commands.push(Command::ListSku { code, stock, terms });
                     }
                     Some(view) if *view.terms != terms => {
-                        commands.push(Command::SetTerms { sku: view.sku, terms });
+                        commands.push(Command::SetTerms {
+                            sku: view.sku,
+                            terms,
+                        });
                     }
                     Some(_) => {}
                 }
@@ -162,9 +176,16 @@ impl Shop {
                 }
             }
         }
-        let mut place = self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
+        let mut place = self
+            .catalogue
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         let version = place.version + 1;
-        *place = Arc::new(Catalogue::new(products, &self.desks.view().ledger(), version));
+        *place = Arc::new(Catalogue::new(
+            products,
+            &self.desks.view().ledger(),
+            version,
+        ));
         Ok(done)
     }
 
@@ -172,9 +193,12 @@ impl Shop {
     pub fn channel_of(&self, token: &str) -> Option<String> {
         let same = |secret: &str| bool::from(secret.as_bytes().ct_eq(token.as_bytes()));
         // Every secret is compared, so that time tells nothing.
-        let found = self.channels.iter().fold(None, |found, (name, secret)| {
-            if same(secret) { Some(name) } else { found }
-        });
+        let found = self.channels.iter().fold(
+            None,
+            |found, (name, secret)| {
+                if same(secret) { Some(name) } else { found }
+            },
+        );
         found.cloned()
     }
 
@@ -204,7 +228,9 @@ impl Shop {
     pub fn product_json(&self, item: &Item, whole: bool) -> Value {
         let product = &item.product;
         let ledger = self.desks.view().ledger();
-        let view = ledger.sku(item.sku).expect("the catalogue holds listed SKUs only");
+        let view = ledger
+            .sku(item.sku)
+            .expect("the catalogue holds listed SKUs only");
         let now = self.desks.now();
         let free = view.books.free.0;
         let mut value = json!({
@@ -221,8 +247,11 @@ impl Shop {
         });
         if whole {
             value["description"] = json!(product.description);
-            let attributes: serde_json::Map<_, _> =
-                product.attributes.iter().map(|(n, v)| (n.clone(), json!(v))).collect();
+            let attributes: serde_json::Map<_, _> = product
+                .attributes
+                .iter()
+                .map(|(n, v)| (n.clone(), json!(v)))
+                .collect();
             value["attributes"] = Value::Object(attributes);
         }
         value
@@ -251,10 +280,13 @@ impl Shop {
         if reader.is_none() {
             *reader = Some(ProjectionReader::open(&self.projection_db).map_err(failed)?);
         }
-        let Some(reader) = reader.as_ref() else { return Ok(Vec::new()) };
+        let Some(reader) = reader.as_ref() else {
+            return Ok(Vec::new());
+        };
         let rows = reader.orders_of(buyer, before, limit).map_err(failed)?;
         let ledger = self.desks.view().ledger();
-        let view = |row: &store::projection::OrderRow| ledger.order(row.order).unwrap_or_else(|| old(row));
+        let view =
+            |row: &store::projection::OrderRow| ledger.order(row.order).unwrap_or_else(|| old(row));
         Ok(rows.iter().map(view).collect())
     }
 }
@@ -267,7 +299,16 @@ fn old(row: &store::projection::OrderRow) -> OrderView {
         currency: row.currency,
         pay_by: row.pay_by,
     };
-    let line = |l: &store::projection::OrderLine| (Line { sku: l.sku, qty: l.qty }, l.unit_price, l.returned);
+    let line = |l: &store::projection::OrderLine| {
+        (
+            Line {
+                sku: l.sku,
+                qty: l.qty,
+            },
+            l.unit_price,
+            l.returned,
+        )
+    };
     OrderView {
         held,
         buyer: row.buyer,
@@ -310,7 +351,11 @@ pub fn load_pictures(folder: &Path) -> std::io::Result<HashMap<String, Rendered>
         };
         let length = entry.metadata()?.len() as usize;
         if length > limits::PICTURE_BYTES_MAX || bytes + length > limits::PICTURES_BYTES_MAX {
-            tracing::warn!(name, length, "a picture is too large to be served from memory");
+            tracing::warn!(
+                name,
+                length,
+                "a picture is too large to be served from memory"
+            );
             continue;
         }
         bytes += length;
@@ -353,5 +398,7 @@ impl Shop {
 
 /// Asks, and takes only the outcome.
 pub fn outcome_of(answered: Result<Answered, engine::Turned>) -> Result<Outcome, Problem> {
-    answered.map(|answered| answered.outcome).map_err(crate::orders::turned)
+    answered
+        .map(|answered| answered.outcome)
+        .map_err(crate::orders::turned)
 }

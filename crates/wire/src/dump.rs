@@ -1,5 +1,5 @@
-//! A journal as lines of JSON, for people, scripts and auditors. Numbers that do not fit a double are
-//! strings; request ids, buyers and payments are 32 hexadecimal digits.
+//! A journal as lines of JSON, for people, scripts and auditors. Numbers that do not fit a double
+//! are strings; request ids, buyers and payments are 32 hexadecimal digits.
 
 use sale::{Command, Entry, Lines, Outcome, Place, SkuTerms};
 use serde_json::{Value, json};
@@ -33,11 +33,19 @@ fn command(command: &Command) -> (&'static str, Value) {
     match command {
         Command::Place(place) => ("place", self::place(place)),
         Command::Tick => ("tick", json!({})),
-        Command::BeginPayment { order, payment, amount } => (
+        Command::BeginPayment {
+            order,
+            payment,
+            amount,
+        } => (
             "begin_payment",
             json!({"order": order.to_string(), "payment": wide(payment.0), "amount": amount.0}),
         ),
-        Command::ConfirmPayment { order, payment, amount } => (
+        Command::ConfirmPayment {
+            order,
+            payment,
+            amount,
+        } => (
             "confirm_payment",
             json!({"order": order.to_string(), "payment": wide(payment.0), "amount": amount.0}),
         ),
@@ -45,20 +53,35 @@ fn command(command: &Command) -> (&'static str, Value) {
             "abandon_payment",
             json!({"order": order.to_string(), "payment": wide(payment.0)}),
         ),
-        Command::SettleRefund { order, payment, amount } => (
+        Command::SettleRefund {
+            order,
+            payment,
+            amount,
+        } => (
             "settle_refund",
             json!({"order": order.to_string(), "payment": wide(payment.0), "amount": amount.0}),
         ),
         Command::Cancel { order } => ("cancel", json!({"order": order.to_string()})),
-        Command::Return { request, order, lines } => {
+        Command::Return {
+            request,
+            order,
+            lines,
+        } => {
             let lines: Vec<Value> = lines
                 .iter()
                 .map(|(line, qty)| json!({"line": line.0, "quantity": qty.0}))
                 .collect();
             let order = order.to_string();
-            ("return", json!({"request": wide(request.0), "order": order, "lines": lines}))
+            (
+                "return",
+                json!({"request": wide(request.0), "order": order, "lines": lines}),
+            )
         }
-        Command::ListSku { code, stock, terms: t } => (
+        Command::ListSku {
+            code,
+            stock,
+            terms: t,
+        } => (
             "list_sku",
             json!({"code": code.as_str(), "stock": stock.0, "terms": terms(t)}),
         ),
@@ -67,7 +90,12 @@ fn command(command: &Command) -> (&'static str, Value) {
         }
         Command::OpenSku { sku } => ("open_sku", json!({"sku": sku.0})),
         Command::CloseSku { sku } => ("close_sku", json!({"sku": sku.0})),
-        Command::AdjustStock { request, sku, delta, reason } => (
+        Command::AdjustStock {
+            request,
+            sku,
+            delta,
+            reason,
+        } => (
             "adjust_stock",
             json!({
                 "request": wide(request.0),
@@ -100,9 +128,10 @@ fn command(command: &Command) -> (&'static str, Value) {
 fn place(place: &Place) -> Value {
     let lines: Vec<Value> = match &place.lines {
         Lines::One(line) => vec![json!({"sku": line.sku.0, "quantity": line.qty.0})],
-        Lines::Many(lines) => {
-            lines.iter().map(|l| json!({"sku": l.sku.0, "quantity": l.qty.0})).collect()
-        }
+        Lines::Many(lines) => lines
+            .iter()
+            .map(|l| json!({"sku": l.sku.0, "quantity": l.qty.0}))
+            .collect(),
     };
     json!({
         "request": wide(place.request.0),

@@ -1,8 +1,8 @@
 //! Every format Seawall has promised to keep: journal records, snapshots, files people write.
 pub mod campaign;
 pub mod catalogue;
-mod octets;
 pub mod dump;
+mod octets;
 pub mod problem;
 pub mod record;
 pub mod report;

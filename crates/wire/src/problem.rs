@@ -1,5 +1,5 @@
-//! The one table of refusals and failures at the HTTP boundary: code → status → did it happen → when
-//! to retry. docs/errors.md has a section for each; what the buyer reads is `title`.
+//! The one table of refusals and failures at the HTTP boundary: code → status → did it happen →
+//! when to retry. docs/errors.md has a section for each; what the buyer reads is `title`.
 
 /// Whether the request took effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,9 @@ pub struct Meaning {
 }
 
 macro_rules! problems {
-    ($($name:ident $code:literal $status:literal $happened:ident $retry:expr, $title:literal;)*) => {
+    ($(
+        $name:ident $code:literal $status:literal $happened:ident $retry:expr, $title:literal;
+    )*) => {
         /// Every code, in the order of docs/api.md.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Code { $($name,)* }
@@ -101,8 +103,18 @@ mod tests {
         let codes: BTreeSet<_> = Code::ALL.iter().map(|c| c.meaning().code).collect();
         assert_eq!(codes.len(), Code::ALL.len());
         for code in Code::ALL {
-            let Meaning { status, retry_after_s, code, happened, .. } = code.meaning();
-            assert_eq!(status >= 500 || status == 408, retry_after_s.is_some(), "{code}");
+            let Meaning {
+                status,
+                retry_after_s,
+                code,
+                happened,
+                ..
+            } = code.meaning();
+            assert_eq!(
+                status >= 500 || status == 408,
+                retry_after_s.is_some(),
+                "{code}"
+            );
             assert!(happened != Happened::Perhaps || status == 500, "{code}");
         }
     }

@@ -1,6 +1,6 @@
-//! A ledger as bytes, version 1: what a snapshot file holds. One byte of version, then rows: one byte
-//! of kind and its fields, little-endian. The file around it (crate `journal`) has the checksum; the
-//! head row has the digest of the state.
+//! A ledger as bytes, version 1: what a snapshot file holds. One byte of version, then rows: one
+//! byte of kind and its fields, little-endian. The file around it (crate `journal`) has the
+//! checksum; the head row has the digest of the state.
 
 use crate::octets::{Malformed, Put, Take};
 use crate::record::{counted, coupon_terms, push_coupon};

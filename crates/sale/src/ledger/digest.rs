@@ -1,5 +1,5 @@
-//! A state digest that is kept while the state changes: the wrapping sum of one strong hash per row.
-//! Sums do not care for order, so no table needs sorting, and a changed row costs two hashes.
+//! A state digest that is kept while the state changes: the wrapping sum of one strong hash per
+//! row. Sums do not care for order, so no table needs sorting, and a changed row costs two hashes.
 //! It finds wrong replays and damaged snapshots; it is no defence against a forger.
 
 /// Odd constants with well spread bits (digits of pi).

@@ -273,7 +273,8 @@ impl Ledger {
     }
 
     /// Looks at the places that placing these orders will read. Waiting for memory is most of the
-    /// work on a large ledger, and here the processor waits for many places at once. Changes nothing.
+    /// work on a large ledger, and here the processor waits for many places at once. Changes
+    /// nothing.
     pub fn warm<'a>(&self, places: impl Iterator<Item = &'a Place>) -> usize {
         let touched = places.map(|place| {
             let hash = request_hash(place.request);

@@ -22,6 +22,17 @@ impl Ledger {
         self.check(place, at).err()
     }
 
+    /// Whether stock or opening hours alone refuse an order now: a look at the SKUs, no more. Cheap
+    /// enough to ask again for each order that has queued.
+    pub fn cannot_sell(&self, place: &Place, at: At) -> bool {
+        let lines = place.lines.as_slice();
+        lines
+            .iter()
+            .any(|line| line.sku.0 as usize >= self.skus.len())
+            || self.on_sale(lines, at).is_err()
+            || self.in_stock(lines).is_err()
+    }
+
     pub(super) fn place<E: Effects>(&mut self, place: &Place, effects: &mut E) -> Outcome {
         match self.check(place, self.at) {
             Err(outcome) => outcome,

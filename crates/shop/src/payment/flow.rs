@@ -6,9 +6,7 @@ use crate::answer::Problem;
 use crate::limits;
 use crate::orders::{refusal, turned};
 use engine::{Answer, Desk, Desks};
-use sale::{
-    Command, Money, OpenPayment, OrderId, OrderView, Outcome, PaymentRef, PaymentState,
-};
+use sale::{Command, Money, OpenPayment, OrderId, OrderView, Outcome, PaymentRef, PaymentState};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -48,26 +46,36 @@ impl Drop for Busy {
 
 impl Payments {
     pub fn new(channel: Arc<dyn Channel>) -> Arc<Payments> {
-        Arc::new(Payments { channel, busy: Mutex::default() })
+        Arc::new(Payments {
+            channel,
+            busy: Mutex::default(),
+        })
     }
     fn busy(&self) -> MutexGuard<'_, HashSet<PaymentRef>> {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
     fn take(self: &Arc<Self>, payment: PaymentRef) -> Option<Busy> {
         let fresh = self.busy().insert(payment);
-        fresh.then(|| Busy { payments: Arc::clone(self), payment })
+        fresh.then(|| Busy {
+            payments: Arc::clone(self),
+            payment,
+        })
     }
 
     /// Starts the worker on a thread of its own.
     pub fn watch(self: &Arc<Self>, desks: Desks) -> std::io::Result<()> {
         let payments = Arc::clone(self);
-        std::thread::Builder::new().name("payments".into()).spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            match runtime {
-                Ok(runtime) => runtime.block_on(payments.reconcile(&desks)),
-                Err(error) => tracing::error!(%error, "payments are not reconciled"),
-            }
-        })?;
+        std::thread::Builder::new()
+            .name("payments".into())
+            .spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build();
+                match runtime {
+                    Ok(runtime) => runtime.block_on(payments.reconcile(&desks)),
+                    Err(error) => tracing::error!(%error, "payments are not reconciled"),
+                }
+            })?;
         Ok(())
     }
 
@@ -83,7 +91,8 @@ impl Payments {
                 let old = Duration::from_millis(limits::UNDECIDED_MS_MAX);
                 for payment in open {
                     let since = *seen.entry(reference(&payment)).or_insert_with(Instant::now);
-                    self.see_to(&desk, payment, orphans || since.elapsed() >= old).await;
+                    self.see_to(&desk, payment, orphans || since.elapsed() >= old)
+                        .await;
                 }
                 orphans = false;
                 tokio::time::sleep(Duration::from_millis(limits::RECONCILE_MS)).await;
@@ -97,30 +106,42 @@ impl Payments {
 
     fn open(&self, desks: &Desks) -> Vec<OpenPayment> {
         let ledger = desks.view().ledger();
-        ledger.open_payments().take(limits::RECONCILE_PER_ROUND_MAX).collect()
+        ledger
+            .open_payments()
+            .take(limits::RECONCILE_PER_ROUND_MAX)
+            .collect()
     }
 
     async fn see_to(self: &Arc<Self>, desk: &Desk, open: OpenPayment, overdue: bool) {
-        let Some(_busy) = self.take(reference(&open)) else { return };
+        let Some(_busy) = self.take(reference(&open)) else {
+            return;
+        };
         let command = match open {
             OpenPayment::Undecided { order, payment, .. } if overdue => {
                 match self.channel.close(payment).await {
-                    Ok(Closed::Captured { amount }) => {
-                        Command::ConfirmPayment { order, payment, amount }
-                    }
+                    Ok(Closed::Captured { amount }) => Command::ConfirmPayment {
+                        order,
+                        payment,
+                        amount,
+                    },
                     Ok(Closed::Void) => Command::AbandonPayment { order, payment },
                     Err(super::Unknown) => return,
                 }
             }
             OpenPayment::Undecided { .. } => return,
-            OpenPayment::RefundDue { order, payment, total, .. } => {
-                match self.channel.refund(payment, total).await {
-                    Ok(amount) if amount > Money::ZERO => {
-                        Command::SettleRefund { order, payment, amount }
-                    }
-                    Ok(_) | Err(super::Unknown) => return,
-                }
-            }
+            OpenPayment::RefundDue {
+                order,
+                payment,
+                total,
+                ..
+            } => match self.channel.refund(payment, total).await {
+                Ok(amount) if amount > Money::ZERO => Command::SettleRefund {
+                    order,
+                    payment,
+                    amount,
+                },
+                Ok(_) | Err(super::Unknown) => return,
+            },
         };
         if let Err(why) = desk.ask(command).await {
             tracing::debug!(?why, "a payment waits for the next round");
@@ -134,7 +155,8 @@ fn reference(open: &OpenPayment) -> PaymentRef {
     }
 }
 
-/// Pays an order. The caller has checked whose it is. Must run to its end even if the payer hangs up.
+/// Pays an order. The caller has checked whose it is. Must run to its end even if the payer hangs
+/// up.
 pub async fn pay(
     payments: &Arc<Payments>,
     desk: &Desk,
@@ -142,15 +164,28 @@ pub async fn pay(
     payment: PaymentRef,
     amount: Money,
 ) -> Result<PayAnswer, Problem> {
-    let Some(_busy) = payments.take(payment) else { return Ok(PayAnswer::Pending) };
+    let Some(_busy) = payments.take(payment) else {
+        return Ok(PayAnswer::Pending);
+    };
     let id = order.held.order;
-    let begun = desk.ask(Command::BeginPayment { order: id, payment, amount }).await;
+    let begun = desk
+        .ask(Command::BeginPayment {
+            order: id,
+            payment,
+            amount,
+        })
+        .await;
     match begun.map_err(turned)?.outcome {
         Outcome::PaymentBegun => {}
         Outcome::UnknownPayment => return repeat(desk, id, payment),
         other => return Err(refusal(other, desk.now().0, |_| String::new())),
     }
-    let ask = Ask { payment, order: id, amount, currency: order.held.currency };
+    let ask = Ask {
+        payment,
+        order: id,
+        amount,
+        currency: order.held.currency,
+    };
     let captured = match payments.channel.authorise(ask).await {
         Ok(Authorised::Approved) => payments.channel.capture(ask).await,
         Ok(Authorised::Declined) => Ok(Closed::Void),
@@ -175,8 +210,18 @@ async fn confirm(
     payment: PaymentRef,
     amount: Money,
 ) -> Result<PayAnswer, Problem> {
-    match desk.ask(Command::ConfirmPayment { order, payment, amount }).await {
-        Ok(Answer { outcome: Outcome::Paid, .. }) => Ok(PayAnswer::Paid),
+    match desk
+        .ask(Command::ConfirmPayment {
+            order,
+            payment,
+            amount,
+        })
+        .await
+    {
+        Ok(Answer {
+            outcome: Outcome::Paid,
+            ..
+        }) => Ok(PayAnswer::Paid),
         Ok(answered) => Err(refusal(answered.outcome, answered.at.0, |_| String::new())),
         // The money is taken; the worker confirms it in its next round.
         Err(_) => Ok(PayAnswer::Pending),
@@ -185,7 +230,12 @@ async fn confirm(
 
 /// The answer that this payment was given before.
 fn repeat(desk: &Desk, order: OrderId, payment: PaymentRef) -> Result<PayAnswer, Problem> {
-    let known = desk.view().ledger().payments(order).into_iter().find(|p| p.payment == payment);
+    let known = desk
+        .view()
+        .ledger()
+        .payments(order)
+        .into_iter()
+        .find(|p| p.payment == payment);
     match known.map(|known| (known.state, known.amount)) {
         Some((PaymentState::Bought, _)) => Ok(PayAnswer::Paid),
         Some((PaymentState::Begun, _)) => Ok(PayAnswer::Pending),

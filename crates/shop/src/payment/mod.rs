@@ -32,7 +32,9 @@ pub enum Authorised {
 /// How an attempt ended, once and for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closed {
-    Captured { amount: Money },
+    Captured {
+        amount: Money,
+    },
     /// Nothing was captured, and nothing will be.
     Void,
 }

@@ -1,9 +1,9 @@
-//! The sandbox channel: a small bank in this process, with a ledger of its own that is synced before it
-//! answers. It can be slow, decline, and fall silent, by configured shares.
+//! The sandbox channel: a small bank in this process, with a ledger of its own that is synced
+//! before it answers. It can be slow, decline, and fall silent, by configured shares.
 //!
 //! The ledger is JSON Lines: `{"payment","order","amount","currency","state"}` with `state` one of
-//! `authorised`, `declined`, `captured`, `void`, `refunded` (`amount` is then what was given back in all). A
-//! line is a fact once it is synced; a torn last line is cut when the file is opened.
+//! `authorised`, `declined`, `captured`, `void`, `refunded` (`amount` is then what was given back
+//! in all). A line is a fact once it is synced; a torn last line is cut when the file is opened.
 
 use super::{Ask, Authorised, Channel, Closed, Pending, Unknown};
 use sale::{Currency, Money, OrderId, PaymentRef};
@@ -17,7 +17,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// Requests that wait for the ledger's thread; above it a caller hears nothing, as from a busy bank.
+/// Requests that wait for the ledger's thread; above it a caller hears nothing, as from a busy
+/// bank.
 const QUEUE_MAX: usize = 16_384;
 /// Requests written and synced together.
 const GROUP_MAX: usize = 1_024;
@@ -37,16 +38,29 @@ pub struct SandboxOptions {
 impl Default for SandboxOptions {
     fn default() -> Self {
         let delay = Duration::from_millis(20);
-        SandboxOptions { delay, decline_share: 0.0, silent_share: 0.0, unavailable_share: 0.0 }
+        SandboxOptions {
+            delay,
+            decline_share: 0.0,
+            silent_share: 0.0,
+            unavailable_share: 0.0,
+        }
     }
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
     #[error("cannot {doing} {}: {source}", path.display())]
-    Io { doing: &'static str, path: PathBuf, source: std::io::Error },
+    Io {
+        doing: &'static str,
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("{}:{line}: no line of a payment ledger: {why}", path.display())]
-    Malformed { path: PathBuf, line: usize, why: String },
+    Malformed {
+        path: PathBuf,
+        line: usize,
+        why: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,12 +113,20 @@ impl Sandbox {
     pub fn open(path: &Path, options: SandboxOptions) -> Result<Sandbox, SandboxError> {
         let mut bank = Bank::open(path)?;
         let (queue, requests) = mpsc::sync_channel(QUEUE_MAX);
-        let io = |source| SandboxError::Io { doing: "serve", path: path.to_owned(), source };
+        let io = |source| SandboxError::Io {
+            doing: "serve",
+            path: path.to_owned(),
+            source,
+        };
         std::thread::Builder::new()
             .name("sandbox".into())
             .spawn(move || bank.serve(&requests))
             .map_err(io)?;
-        Ok(Sandbox { queue, options, asked: AtomicU64::new(0) })
+        Ok(Sandbox {
+            queue,
+            options,
+            asked: AtomicU64::new(0),
+        })
     }
 
     fn ask<T: Send + 'static>(
@@ -170,7 +192,11 @@ impl Bank {
     fn open(path: &Path) -> Result<Bank, SandboxError> {
         let io = |doing| {
             let path = path.to_owned();
-            move |source| SandboxError::Io { doing, path, source }
+            move |source| SandboxError::Io {
+                doing,
+                path,
+                source,
+            }
         };
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(io("make the folder of"))?;
@@ -182,11 +208,17 @@ impl Bank {
         // A line without its end was never answered for.
         file.set_len(whole).map_err(io("cut the torn line of"))?;
         file.seek(SeekFrom::End(0)).map_err(io("seek in"))?;
-        let mut bank =
-            Bank { path: path.to_owned(), file, accounts: HashMap::new(), lines: Vec::new() };
+        let mut bank = Bank {
+            path: path.to_owned(),
+            file,
+            accounts: HashMap::new(),
+            lines: Vec::new(),
+        };
         for (index, fact) in facts.iter().enumerate() {
-            bank.recall(fact).map_err(|why| {
-                SandboxError::Malformed { path: path.to_owned(), line: index + 1, why }
+            bank.recall(fact).map_err(|why| SandboxError::Malformed {
+                path: path.to_owned(),
+                line: index + 1,
+                why,
             })?;
         }
         Ok(bank)
@@ -197,8 +229,13 @@ impl Bank {
         let order = OrderId::parse(&fact.order).ok_or("no order id")?;
         let currency = Currency::new(&fact.currency).ok_or("no currency")?;
         let amount = Money(fact.amount);
-        let fresh =
-            Account { order, amount, currency, state: fact.state, refunded: Money::ZERO };
+        let fresh = Account {
+            order,
+            amount,
+            currency,
+            state: fact.state,
+            refunded: Money::ZERO,
+        };
         let account = self.accounts.entry(PaymentRef(payment)).or_insert(fresh);
         if fact.state == State::Refunded {
             account.refunded = amount;
@@ -208,8 +245,8 @@ impl Bank {
         Ok(())
     }
 
-    /// Answers what waits, group by group, each after one sync. A failed sync ends the thread and with
-    /// it every waiting answer: nobody is told what is not on disk.
+    /// Answers what waits, group by group, each after one sync. A failed sync ends the thread and
+    /// with it every waiting answer: nobody is told what is not on disk.
     fn serve(&mut self, requests: &mpsc::Receiver<Request>) {
         while let Ok(first) = requests.recv() {
             let mut answers: Vec<Answered> = vec![self.decide(first)];
@@ -261,7 +298,14 @@ impl Bank {
         match request {
             Request::Authorise(ask, decline, reply) => {
                 if !self.accounts.contains_key(&ask.payment) {
-                    self.enter(ask, if decline { State::Declined } else { State::Authorised });
+                    self.enter(
+                        ask,
+                        if decline {
+                            State::Declined
+                        } else {
+                            State::Authorised
+                        },
+                    );
                 }
                 let approved = match self.accounts[&ask.payment].state {
                     State::Authorised | State::Captured | State::Refunded => Authorised::Approved,
@@ -287,7 +331,13 @@ impl Bank {
                 match self.accounts.get(&payment).copied() {
                     Some(account) if account.state == State::Authorised => {
                         self.note(payment, &account, State::Void, account.amount);
-                        self.accounts.insert(payment, Account { state: State::Void, ..account });
+                        self.accounts.insert(
+                            payment,
+                            Account {
+                                state: State::Void,
+                                ..account
+                            },
+                        );
                     }
                     Some(_) => {}
                     None => self.enter(never_asked(payment), State::Void),
@@ -319,9 +369,11 @@ impl Bank {
 
     fn closed(&self, payment: PaymentRef) -> Closed {
         match self.accounts.get(&payment) {
-            Some(Account { state: State::Captured, amount, .. }) => {
-                Closed::Captured { amount: *amount }
-            }
+            Some(Account {
+                state: State::Captured,
+                amount,
+                ..
+            }) => Closed::Captured { amount: *amount },
             _ => Closed::Void,
         }
     }
@@ -329,7 +381,12 @@ impl Bank {
 
 /// A payment that is closed before it was ever asked for must stay closed.
 fn never_asked(payment: PaymentRef) -> Ask {
-    Ask { payment, order: OrderId(0), amount: Money::ZERO, currency: Currency::EUR }
+    Ask {
+        payment,
+        order: OrderId(0),
+        amount: Money::ZERO,
+        currency: Currency::EUR,
+    }
 }
 
 fn read_facts(path: &Path, file: &File) -> Result<(Vec<Fact>, u64), SandboxError> {
@@ -337,9 +394,13 @@ fn read_facts(path: &Path, file: &File) -> Result<(Vec<Fact>, u64), SandboxError
     let (mut facts, mut whole, mut line) = (Vec::new(), 0, Vec::new());
     loop {
         line.clear();
-        let read = reader.read_until(b'\n', &mut line).map_err(|source| {
-            SandboxError::Io { doing: "read", path: path.to_owned(), source }
-        })?;
+        let read = reader
+            .read_until(b'\n', &mut line)
+            .map_err(|source| SandboxError::Io {
+                doing: "read",
+                path: path.to_owned(),
+                source,
+            })?;
         if read == 0 || line.last() != Some(&b'\n') {
             return Ok((facts, whole));
         }
@@ -355,7 +416,11 @@ fn read_facts(path: &Path, file: &File) -> Result<(Vec<Fact>, u64), SandboxError
 
 /// The facts of a ledger, for auditors.
 pub fn read_ledger(path: &Path) -> Result<Vec<Fact>, SandboxError> {
-    let io = |source| SandboxError::Io { doing: "open", path: path.to_owned(), source };
+    let io = |source| SandboxError::Io {
+        doing: "open",
+        path: path.to_owned(),
+        source,
+    };
     let file = File::open(path).map_err(io)?;
     Ok(read_facts(path, &file)?.0)
 }
@@ -366,11 +431,18 @@ mod tests {
 
     fn ask(n: u128) -> Ask {
         let order = OrderId(1 << 44 | n as u64);
-        Ask { payment: PaymentRef(n), order, amount: Money(500), currency: Currency::EUR }
+        Ask {
+            payment: PaymentRef(n),
+            order,
+            amount: Money(500),
+            currency: Currency::EUR,
+        }
     }
 
     fn wait<T>(pending: Pending<T>) -> Result<T, Unknown> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build();
         runtime.expect("a runtime").block_on(pending)
     }
 
@@ -378,23 +450,43 @@ mod tests {
     fn a_capture_survives_and_a_void_payment_stays_void() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("payments/sandbox.jsonl");
-        let options = SandboxOptions { delay: Duration::ZERO, ..SandboxOptions::default() };
+        let options = SandboxOptions {
+            delay: Duration::ZERO,
+            ..SandboxOptions::default()
+        };
         let bank = Sandbox::open(&path, options).unwrap();
         assert_eq!(wait(bank.authorise(ask(1))), Ok(Authorised::Approved));
-        assert_eq!(wait(bank.capture(ask(1))), Ok(Closed::Captured { amount: Money(500) }));
+        assert_eq!(
+            wait(bank.capture(ask(1))),
+            Ok(Closed::Captured { amount: Money(500) })
+        );
         assert_eq!(wait(bank.close(PaymentRef(2))), Ok(Closed::Void));
-        assert_eq!(wait(bank.authorise(ask(2))), Ok(Authorised::Declined), "closed before asked");
+        assert_eq!(
+            wait(bank.authorise(ask(2))),
+            Ok(Authorised::Declined),
+            "closed before asked"
+        );
         assert_eq!(wait(bank.refund(PaymentRef(1), Money(200))), Ok(Money(200)));
         drop(bank);
         // A torn line at the end was never answered for.
         let mut file = OpenOptions::new().append(true).open(&path).unwrap();
         file.write_all(b"{\"payment\":\"00").unwrap();
         let bank = Sandbox::open(&path, options).unwrap();
-        assert_eq!(wait(bank.close(PaymentRef(1))), Ok(Closed::Captured { amount: Money(500) }));
-        assert_eq!(wait(bank.refund(PaymentRef(1), Money(900))), Ok(Money(500)), "never more");
+        assert_eq!(
+            wait(bank.close(PaymentRef(1))),
+            Ok(Closed::Captured { amount: Money(500) })
+        );
+        assert_eq!(
+            wait(bank.refund(PaymentRef(1), Money(900))),
+            Ok(Money(500)),
+            "never more"
+        );
         assert_eq!(wait(bank.capture(ask(2))), Ok(Closed::Void));
         let facts = read_ledger(&path).unwrap();
-        let captured = facts.iter().filter(|fact| fact.state == State::Captured).count();
+        let captured = facts
+            .iter()
+            .filter(|fact| fact.state == State::Captured)
+            .count();
         assert_eq!(captured, 1);
     }
 
@@ -414,7 +506,9 @@ mod tests {
         for n in 1..200 {
             let n = n * 0x1234_5678_9abc_def1;
             match wait(bank.authorise(ask(n))) {
-                Ok(Authorised::Approved) => silent += u32::from(wait(bank.capture(ask(n))).is_err()),
+                Ok(Authorised::Approved) => {
+                    silent += u32::from(wait(bank.capture(ask(n))).is_err())
+                }
                 other => declined += u32::from(other == Ok(Authorised::Declined)),
             }
         }

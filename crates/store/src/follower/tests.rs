@@ -1,3 +1,5 @@
+//! Tests of `follower`.
+
 use super::*;
 use crate::projection::{Projection, ProjectionReader};
 use crate::testing::{Story, dump, open_log, write_journal};

@@ -1,3 +1,5 @@
+//! Tests of `projection`.
+
 use super::*;
 use crate::testing::{Story, dump};
 use sale::{OrderStatus, SkuId};

@@ -1,3 +1,5 @@
+//! Tests of `shopdb`.
+
 use super::*;
 use sale::{BuyerId, Currency, Money};
 use std::io::BufReader;

@@ -1,3 +1,5 @@
+//! Tests of `tail`.
+
 use super::*;
 use crate::testing::{Story, dump, open_log, write_journal};
 use journal::faulty::FaultyDisk;

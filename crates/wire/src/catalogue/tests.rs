@@ -1,3 +1,5 @@
+//! Tests of `catalogue`.
+
 use super::*;
 
 const SIMPLE: &str = "sku,title,price,currency,stock";
