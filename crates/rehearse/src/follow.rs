@@ -7,9 +7,10 @@
 use crate::answers::{HeldAnswer, Meaning, broken_label, meaning};
 use crate::client::{Answer, Broken};
 use crate::limits;
-use crate::load::{Ask, Load, Session, Task};
+use crate::load::{Load, Session};
 use crate::plan::Fate;
 use crate::receipts::{Got, Receipt, Unanswered, order_key, payment_key, return_key};
+use crate::task::{Ask, Task};
 use std::fmt::Write as _;
 use std::io::Write as _;
 

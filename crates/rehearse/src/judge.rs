@@ -132,7 +132,7 @@ pub(crate) fn expectations(
         let times = expected.sold_out_at_demand;
         let what = format!("products with {times} × their stock in demand sold out");
         add(
-            About::Promise,
+            About::Flood,
             &what,
             rush.to_string(),
             gone.to_string(),
@@ -140,8 +140,8 @@ pub(crate) fn expectations(
         );
     }
     if ran.audited.is_some() {
-        let all = checks(ran, demands).count();
-        let failed = checks(ran, demands).filter(|check| !check.passed).count();
+        let all = checks(ran).count();
+        let failed = checks(ran).filter(|check| !check.passed).count();
         let (expected, found) = (format!("{all} hold"), format!("{} hold", all - failed));
         add(
             About::Promise,

@@ -31,6 +31,7 @@ mod rng;
 mod run;
 mod stage;
 mod table;
+mod task;
 #[cfg(test)]
 mod tests;
 mod token;

@@ -5,7 +5,6 @@
 //! and no wake-up a request, which leaves the processor to the shop. What an answer leads to is
 //! decided in `follow`; this file knows connections and time.
 
-use crate::answers::Class;
 use crate::client::{Broken, Connection, Progress};
 use crate::follow::Purchase;
 use crate::limits;
@@ -14,6 +13,7 @@ use crate::meter::Meter;
 use crate::plan::{Plan, What};
 use crate::receipts::Receipts;
 use crate::rng::Rng;
+use crate::task::{Ask, Task};
 use crate::token::Issuer;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
@@ -24,58 +24,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
-/// What is to be asked. The numbers are those of the plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Ask {
-    SignIn(u32),
-    Hall,
-    Page(u32),
-    Product(u32),
-    Order(u32),
-    Pay(u32),
-    Cancel(u32),
-    Return(u32),
-}
-
-/// One request on its way, with the instant that its latency counts from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Task {
-    pub(crate) planned_us: u64,
-    pub(crate) ask: Ask,
-    /// From 0; an attempt under the same key follows one that had no answer.
-    pub(crate) attempt: u8,
-    /// It is one of the plan's arrivals and not what followed from an answer.
-    pub(crate) arrival: bool,
-    /// When this attempt was put on a connection.
-    pub(crate) sent_us: u64,
-}
-
-impl Task {
-    /// What follows from an answer.
-    pub(crate) fn following(planned_us: u64, ask: Ask) -> Task {
-        Task {
-            planned_us,
-            ask,
-            attempt: 0,
-            arrival: false,
-            sent_us: planned_us,
-        }
-    }
-}
-
-impl Ask {
-    pub(crate) fn class(self) -> Class {
-        match self {
-            Ask::SignIn(_) => Class::SignIn,
-            Ask::Hall | Ask::Page(_) | Ask::Product(_) => Class::Browse,
-            Ask::Order(_) => Class::Order,
-            Ask::Pay(_) => Class::Pay,
-            Ask::Cancel(_) => Class::Cancel,
-            Ask::Return(_) => Class::Return,
-        }
-    }
-}
 
 /// Where the requests go.
 #[derive(Clone, Debug)]
@@ -274,7 +222,7 @@ impl Load {
     fn start_due(&mut self, now: u64) {
         // Whoever waited for a connection goes before whoever comes now.
         while let Some(task) = self.waiting.front().copied() {
-            if self.open >= self.connections_max && !self.has_idle(task) {
+            if self.open >= self.most_open(task) && !self.has_idle(task) {
                 break;
             }
             self.waiting.pop_front();
@@ -327,21 +275,40 @@ impl Load {
                 return self.write(index, task);
             }
         }
-        if self.open >= self.connections_max {
-            if self.waiting.len() < limits::WAITING_MAX {
-                self.waiting.push_back(task);
-            } else {
-                self.measured.dropped += u64::from(task.arrival && task.attempt == 0);
-                self.on_broken(task, Broken::TimedOut);
-            }
-            return;
+        if self.open >= self.most_open(task) {
+            return self.wait(task);
         }
         match self.connect(admin) {
             Ok(index) => self.write(index, task),
+            Err(error) if is_own_limit(&error) => {
+                // No descriptor or port left: what is open now is all there will be.
+                self.connections_max = self.open.max(1);
+                self.wait(task);
+            }
             Err(_) => {
                 self.count_sent(task, true);
                 self.on_broken(task, Broken::Refused);
             }
+        }
+    }
+
+    fn most_open(&self, task: Task) -> usize {
+        let holder = matches!(task.ask, Ask::Pay(_) | Ask::Cancel(_));
+        let own_limit = self.connections_max < limits::CONNECTIONS_MAX;
+        let more = if holder && !own_limit {
+            limits::CONNECTIONS_OF_HOLDERS_MAX
+        } else {
+            0
+        };
+        self.connections_max + more
+    }
+
+    fn wait(&mut self, task: Task) {
+        if self.waiting.len() < limits::WAITING_MAX {
+            self.waiting.push_back(task);
+        } else {
+            self.measured.dropped += u64::from(task.arrival && task.attempt == 0);
+            self.on_broken(task, Broken::TimedOut);
         }
     }
 
@@ -584,6 +551,18 @@ impl Load {
 
 fn is_admin(task: Task) -> bool {
     matches!(task.ask, Ask::Return(_))
+}
+
+/// The machine gives this process no more sockets; says nothing about the shop.
+fn is_own_limit(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let own = [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::ADDRNOTAVAIL,
+        Errno::NOBUFS,
+    ];
+    Errno::from_io_error(error).is_some_and(|error| own.contains(&error))
 }
 
 fn wall_ms_of(instant: Instant) -> u64 {

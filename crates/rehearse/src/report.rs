@@ -213,7 +213,7 @@ pub(crate) fn body(
             .into_iter()
             .chain(turned_away(measured))
             .collect(),
-        audit: checks(ran, demands).map(check_figures).collect(),
+        audit: checks(ran).map(check_figures).collect(),
         books: book_figures(ran),
         stocks: stock_figures(plan, ran),
         seconds: second_figures(ran),
@@ -331,18 +331,15 @@ fn kill_figures(ran: &Ran) -> Vec<KillFigures> {
     ran.kills.iter().map(figures).collect()
 }
 
-/// The auditor's checks that mean something for this run. Baskets of real orders are taken whole
-/// or not at all and ask for dozens of units: a few may stay although more were wanted, so that
-/// selling out is asked of floods only.
-pub(crate) fn checks<'a>(
-    ran: &'a Ran,
-    demands: &'a Demands,
-) -> impl Iterator<Item = &'a audit::Check> {
+/// The auditor's checks of promises. That wanted products sold out says whether the flood was one,
+/// and stands among the expectations of a campaign; baskets of real orders are taken whole or
+/// not at all and ask for dozens of units, so that a few may stay although more were wanted.
+pub(crate) fn checks(ran: &Ran) -> impl Iterator<Item = &audit::Check> {
     let all = ran
         .audited
         .iter()
         .flat_map(|audited| &audited.verdict.checks);
-    all.filter(|check| demands.t0 || check.name != audit::names::SOLD_OUT)
+    all.filter(|check| check.name != audit::names::SOLD_OUT)
 }
 
 fn check_figures(check: &audit::Check) -> CheckFigures {
