@@ -1,6 +1,10 @@
 # Shell helpers that start the real shop in a temp folder and find it again. To be sourced; the
 # caller sets SEAWALL_BIN. Every process started here is ended by its own id on exit.
 
+# SEAWALL_… in the environment are settings of the shop, and it refuses names that it does not
+# know. These scripts keep what they were given to themselves.
+while read -r name; do export -n "${name?}"; done < <(compgen -e SEAWALL_)
+
 die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
 
 started=()
