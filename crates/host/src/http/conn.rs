@@ -121,10 +121,9 @@ impl ConnState {
         self.phase.get() == Phase::Idle && self.blocked_ms.get().is_none()
     }
 
-    /// Told too early, hyper would drop a head that has begun to arrive, or the end of an
-    /// answer that the client is slow to take.
+    /// Told earlier, hyper would drop a head that has begun to arrive.
     fn may_be_told_to_end(&self) -> bool {
-        self.phase.get() != Phase::Head && self.blocked_ms.get().is_none()
+        self.phase.get() != Phase::Head
     }
 
     fn listen_for_orders(&self, cx: &Context<'_>) {

@@ -250,6 +250,13 @@ impl Client {
         Some(Answer { status, head, body })
     }
 
+    /// Reads until so many bytes are here, to be looked at later.
+    pub fn hoard(&mut self, enough: usize) {
+        while self.pending.len() < enough {
+            self.more().expect("more bytes, but the connection ended");
+        }
+    }
+
     fn more(&mut self) -> Option<()> {
         let mut some = [0; 16 * 1024];
         match self.stream.read(&mut some) {
