@@ -51,8 +51,8 @@ rehearsal: build ## the main job: flood the bundled campaign, kill the shop once
 	$(SEAWALL) rehearse $(CAMPAIGN) --out $(OUT)
 
 .PHONY: up
-up: build ## the shop on http://127.0.0.1:8080, admin listener on 8081, data in ./data
-	$(SEAWALL) up --data $(DATA)
+up: build ## the shop on http://127.0.0.1:8080, admin listener on 8081, data in ./data (DATA=…)
+	$(SEAWALL) up --data $(DATA) --campaign $(CAMPAIGN)
 
 .PHONY: test
 test: setup-test $(TEST_PARTS) ## everything: format, lints, unit, integration, simulation, browser
@@ -105,10 +105,15 @@ browser: binaries ## pages in a real browser
 realdata: binaries ## a real catalogue imported and a real shop's orders replayed (when the data is there)
 	SEAWALL_BIN=$(abspath $(SEAWALL)) tools/realdata.sh
 
+# Examples are the measurements: they print, they are not part of the product.
 .PHONY: bench
-bench: build ## our own figures, in process and over HTTP, into out/bench
+bench: build ## our own figures, in process, into out/bench/own.txt; over HTTP: bench-peers
 	@mkdir -p $(OUT)/bench
-	$(SEAWALL) bench --out $(OUT)/bench
+	cargo build --release --locked -p sale --example speed
+	cargo build --release --locked -p journal --example sync
+	cargo build --release --locked -p engine --example durable
+	cargo build --release --locked -p store --example catchup
+	bench/own.sh $(TARGET)/release $(OUT)/bench | tee $(OUT)/bench/own.txt
 
 .PHONY: bench-peers
 bench-peers: ## nginx, haproxy, Redis and PostgreSQL beside us in one run (QUICK=1: two minutes)

@@ -1,5 +1,6 @@
 //! Durable orders in one process, with the full rules on a real disk:
-//! `cargo run --release -p engine --example durable -- --data FOLDER [--orders N] [--json]`.
+//! `cargo run --release -p engine --example durable -- --data FOLDER [--orders N] [--json]
+//! [--keep]`.
 //! Batched throughput, the latency of one order at a time beside a bare `fdatasync`, replay.
 
 use engine::{Desk, Engine, EngineOptions, recover};
@@ -129,7 +130,8 @@ fn bare_sync(data: &Path, count: u64) -> (f64, f64) {
 
 fn main() {
     let mut args = std::env::args().skip(1);
-    let (mut data, mut orders, mut json) = (PathBuf::from("target/durable"), 4_000_000, false);
+    let (mut data, mut orders) = (PathBuf::from("target/durable"), 4_000_000);
+    let (mut json, mut keep) = (false, false);
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--data" => data = args.next().expect("--data FOLDER").into(),
@@ -140,6 +142,7 @@ fn main() {
                     .expect("--orders N")
             }
             "--json" => json = true,
+            "--keep" => keep = true,
             other => panic!("unknown argument {other}"),
         }
     }
@@ -179,7 +182,11 @@ fn main() {
     let recovered = recover(&RealDisk::new(&data), id, last, |_| ()).expect("the journal is whole");
     let replayed = recovered.replayed as f64 / (start.elapsed().as_secs_f64() - opened);
     drop(log);
-    std::fs::remove_dir_all(&data).expect("the folder is ours");
+    if keep {
+        eprintln!("kept: {}", data.display());
+    } else {
+        std::fs::remove_dir_all(&data).expect("the folder is ours");
+    }
     if json {
         println!(
             "{{\"orders\":{orders},\"batched_per_s\":{rate:.0},\"one_ms_p50\":{:.3},\

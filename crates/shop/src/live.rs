@@ -12,6 +12,7 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc::error::TrySendError;
 
 /// What a buyer is told of a SKU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +64,11 @@ impl Live {
     pub fn listen(&self, catalogue: &Catalogue, server_ms: u64) -> Option<Body> {
         let mut listeners = self.listeners();
         if listeners.len() >= limits::LIVE_CONNECTIONS_MAX {
-            return None;
+            // Those who hung up are noticed at the next event; somebody waits now.
+            listeners.retain(|listener| !listener.is_closed());
+            if listeners.len() >= limits::LIVE_CONNECTIONS_MAX {
+                return None;
+            }
         }
         let (sender, body) = Body::stream();
         let board = self.board.read().unwrap_or_else(PoisonError::into_inner);
@@ -112,12 +117,18 @@ impl Live {
 
     fn send(&self, event: String) {
         let event = Bytes::from(event);
+        let mut slow = 0;
         let mut listeners = self.listeners();
-        let before = listeners.len();
-        // A listener that is gone, or reads slower than events come, asks again and gets all.
-        listeners.retain(|listener| listener.try_send(event.clone()).is_ok());
-        self.dropped
-            .fetch_add((before - listeners.len()) as u64, Ordering::Relaxed);
+        listeners.retain(|listener| match listener.try_send(event.clone()) {
+            Ok(()) => true,
+            // It reads slower than events come; it asks again and gets all.
+            Err(TrySendError::Full(_)) => {
+                slow += 1;
+                false
+            }
+            Err(TrySendError::Closed(_)) => false,
+        });
+        self.dropped.fetch_add(slow, Ordering::Relaxed);
         self.open.store(listeners.len(), Ordering::Relaxed);
     }
 

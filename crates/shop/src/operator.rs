@@ -210,29 +210,37 @@ async fn put_product(
     reload(front).await
 }
 
-/// What a change of terms leaves out stays as it is.
+/// What a change of terms leaves out stays as it is. A field with two names was left out if
+/// neither is there.
 fn complete(fields: &mut serde_json::Map<String, Value>, known: &wire::catalogue::Product) {
-    let mut put = |name: &str, value: Value| {
-        fields.entry(name.to_owned()).or_insert(value);
+    let attributes_given = fields.keys().any(|name| name.starts_with("attr_"));
+    let mut put = |names: &[&str], value: Value| {
+        if !names.iter().any(|name| fields.contains_key(*name)) {
+            fields.insert(names[0].to_owned(), value);
+        }
     };
-    put("title", json!(known.title));
-    put("description", json!(known.description));
-    put("category", json!(known.category));
-    put("price_minor", json!(known.price.0));
-    put("currency", json!(known.currency.as_str()));
-    put("stock", json!(known.stock));
+    put(&["title"], json!(known.title));
+    put(&["description"], json!(known.description));
+    put(&["category"], json!(known.category));
+    put(&["price_minor", "price"], json!(known.price.0));
+    put(&["currency"], json!(known.currency.as_str()));
+    put(&["stock"], json!(known.stock));
     if let Some(limit) = known.buyer_limit {
-        put("buyer_limit", json!(limit));
+        put(&["buyer_limit"], json!(limit));
     }
     if let Some(opens) = known.opens_ms {
-        put("opens_ms", json!(opens));
+        put(&["opens_ms", "opens"], json!(opens));
     }
     if let Some(closes) = known.closes_ms {
-        put("closes_ms", json!(closes));
+        put(&["closes_ms", "closes"], json!(closes));
     }
-    put("hold_ms", json!(known.hold_ms));
+    put(&["hold_ms", "hold_s"], json!(known.hold_ms));
     if let Some(picture) = &known.picture {
-        put("picture", json!(picture));
+        put(&["picture"], json!(picture));
+    }
+    if !attributes_given {
+        let attributes = known.attributes.iter().map(|(n, v)| (n.clone(), json!(v)));
+        put(&["attributes"], Value::Object(attributes.collect()));
     }
 }
 
@@ -364,5 +372,61 @@ async fn reload(front: &Front) -> Result<Answer, Problem> {
             tracing::error!(%error, "the catalogue was not loaded");
             Err(Problem::new(Code::Overloaded).detail(format!("{error}.")))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::complete;
+    use serde_json::{Value, json};
+    use wire::catalogue::{Defaults, Format, Product, load};
+
+    fn product(fields: &Value) -> Product {
+        let line = fields.to_string();
+        let read = load(line.as_bytes(), Format::JsonLines, &Defaults::default());
+        read.expect("a good line").0.remove(0)
+    }
+
+    fn changed(change: Value) -> Product {
+        let known = product(&json!({
+            "sku": "mug", "title": "A mug", "description": "For tea.", "category": "Cups",
+            "price": "19.99", "currency": "EUR", "stock": 5, "buyer_limit": 2,
+            "opens_ms": 1_000, "closes_ms": 2_000, "hold_ms": 9_000, "picture": "/a.svg",
+            "attributes": {"colour": "red", "size": "large"},
+        }));
+        let Value::Object(mut fields) = change else {
+            panic!("a change is an object")
+        };
+        fields.insert("sku".to_owned(), json!("mug"));
+        complete(&mut fields, &known);
+        let after = product(&Value::Object(fields));
+        // Whatever else the change did is compared by the caller.
+        assert_eq!(
+            (&after.title, &after.picture),
+            (&known.title, &known.picture)
+        );
+        after
+    }
+
+    #[test]
+    fn a_change_of_terms_changes_what_it_names_under_either_name() {
+        let same = changed(json!({}));
+        assert_eq!(
+            (same.price.0, same.buyer_limit, same.hold_ms),
+            (1_999, Some(2), 9_000)
+        );
+        assert_eq!((same.opens_ms, same.closes_ms), (Some(1_000), Some(2_000)));
+        assert_eq!(same.attributes.len(), 2);
+        assert_eq!(changed(json!({"price": "1.50"})).price.0, 150);
+        assert_eq!(changed(json!({"price_minor": 150})).price.0, 150);
+        assert_eq!(changed(json!({"hold_s": 60})).hold_ms, 60_000);
+        assert_eq!(
+            changed(json!({"opens": "1970-01-01T00:00:01.5Z"})).opens_ms,
+            Some(1_500)
+        );
+        assert_eq!(changed(json!({"closes": null})).closes_ms, None);
+        assert_eq!(changed(json!({"buyer_limit": null})).buyer_limit, None);
+        let blue = changed(json!({"attr_colour": "blue"})).attributes;
+        assert_eq!(blue, [("colour".to_owned(), "blue".to_owned())]);
     }
 }

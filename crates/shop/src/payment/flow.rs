@@ -6,7 +6,9 @@ use crate::answer::Problem;
 use crate::limits;
 use crate::orders::{refusal, turned};
 use engine::{Answer, Desk, Desks};
-use sale::{Command, Money, OpenPayment, OrderId, OrderView, Outcome, PaymentRef, PaymentState};
+use sale::{
+    Command, Money, OpenPayment, OrderId, OrderStatus, OrderView, Outcome, PaymentRef, PaymentState,
+};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -168,6 +170,9 @@ pub async fn pay(
         return Ok(PayAnswer::Pending);
     };
     let id = order.held.order;
+    if let Some(refused) = refused_now(desk, order, payment, amount) {
+        return refused;
+    }
     let begun = desk
         .ask(Command::BeginPayment {
             order: id,
@@ -202,6 +207,41 @@ pub async fn pay(
         }
         Err(super::Unknown) => Ok(PayAnswer::Pending),
     }
+}
+
+/// What the ledger would answer without changing: late payments come in floods too, and need no
+/// entry each.
+fn refused_now(
+    desk: &Desk,
+    order: &OrderView,
+    payment: PaymentRef,
+    amount: Money,
+) -> Option<Result<PayAnswer, Problem>> {
+    let id = order.held.order;
+    let (known, view) = {
+        let ledger = desk.view().ledger();
+        let known = ledger
+            .payments(id)
+            .into_iter()
+            .find(|known| known.payment == payment);
+        (known, ledger.order(id))
+    };
+    if known.is_some_and(|known| known.state != PaymentState::Begun) {
+        return Some(repeat(desk, id, payment));
+    }
+    let refused = |outcome| Some(Err(refusal(outcome, 0, |_| String::new())));
+    let Some(view) = view else {
+        return refused(Outcome::UnknownOrder);
+    };
+    if known.is_none() && amount != view.held.total {
+        return refused(Outcome::WrongAmount {
+            due: view.held.total,
+        });
+    }
+    if known.is_none() && view.status != OrderStatus::Held {
+        return refused(Outcome::NotHeld);
+    }
+    None
 }
 
 async fn confirm(
