@@ -252,10 +252,13 @@ fn product(front: &Front, parts: &Parts, code: &str) -> Result<Answer, Problem> 
 }
 
 /// The buyer, or a way to sign in and come back.
-fn signed_in(front: &Front, parts: &Parts) -> Result<BuyerId, Answer> {
+fn signed_in(front: &Front, parts: &Parts) -> Result<BuyerId, Box<Answer>> {
     service::buyer(front, parts).ok_or_else(|| {
         let here = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-        answer::see_other(&format!("/sign-in?next={}", pages::query_escape(here)))
+        Box::new(answer::see_other(&format!(
+            "/sign-in?next={}",
+            pages::query_escape(here)
+        )))
     })
 }
 
@@ -267,7 +270,7 @@ fn fresh_key() -> Result<String, Problem> {
 
 fn checkout(front: &Front, parts: &Parts, query: &Fields) -> Result<Answer, Problem> {
     if let Err(sign_in) = signed_in(front, parts) {
-        return Ok(sign_in);
+        return Ok(*sign_in);
     }
     let catalogue = front.shop.catalogue();
     let item = field(query, "sku").and_then(|code| catalogue.find(code));
@@ -327,7 +330,7 @@ async fn post(
     if let Some(rest) = path.strip_prefix("/orders/") {
         let buyer = match signed_in_for_post(front, parts, "/orders") {
             Ok(buyer) => buyer,
-            Err(sign_in) => return Ok(sign_in),
+            Err(sign_in) => return Ok(*sign_in),
         };
         return match rest.rsplit_once('/') {
             Some((order, "pay")) => pay(front, parts, buyer, order, &form).await,
@@ -353,7 +356,11 @@ async fn post(
     }
 }
 
-fn signed_in_for_post(front: &Front, parts: &Parts, next: &str) -> Result<BuyerId, Answer> {
-    service::buyer(front, parts)
-        .ok_or_else(|| answer::see_other(&format!("/sign-in?next={}", pages::query_escape(next))))
+fn signed_in_for_post(front: &Front, parts: &Parts, next: &str) -> Result<BuyerId, Box<Answer>> {
+    service::buyer(front, parts).ok_or_else(|| {
+        Box::new(answer::see_other(&format!(
+            "/sign-in?next={}",
+            pages::query_escape(next)
+        )))
+    })
 }

@@ -40,9 +40,11 @@ pub const LIVE_SKUS_MAX: usize = 2_000;
 /// How long a page of orders waits for the projection to catch up.
 pub const PROJECTION_WAIT_MS: u64 = 300;
 /// A payment without a decision is asked about again after this.
-pub const RECONCILE_MS: u64 = 1_000;
+pub const RECONCILE_MS: u64 = 500;
 /// A payment that has been with its channel for longer is closed: captured or never.
 pub const UNDECIDED_MS_MAX: u64 = 5_000;
+/// Open payments that the channel is asked about at the same time.
+pub const RECONCILE_AT_ONCE_MAX: usize = 128;
 /// Open payments seen to in one round.
 pub const RECONCILE_PER_ROUND_MAX: usize = 5_000;
 /// A clock of another machine may be this far off when its tokens are checked.

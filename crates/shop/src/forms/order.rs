@@ -24,7 +24,7 @@ pub(super) async fn my_orders(
 ) -> Result<Answer, Problem> {
     let buyer = match signed_in(front, parts) {
         Ok(buyer) => buyer,
-        Err(sign_in) => return Ok(sign_in),
+        Err(sign_in) => return Ok(*sign_in),
     };
     let before = field(query, "before").and_then(OrderId::parse);
     let limit = 20;
@@ -94,7 +94,7 @@ pub(super) async fn order_page(
 ) -> Result<Answer, Problem> {
     let buyer = match signed_in(front, parts) {
         Ok(buyer) => buyer,
-        Err(sign_in) => return Ok(sign_in),
+        Err(sign_in) => return Ok(*sign_in),
     };
     let found = OrderId::parse(order).and_then(|order| orders::owned(front, buyer, order));
     let order = found.ok_or(Problem::new(Code::UnknownOrder))?;
@@ -170,7 +170,7 @@ pub(super) async fn place(
     let back = format!("/checkout?sku={escaped}&quantity={quantity}");
     let buyer = match signed_in_for_post(front, parts, &back) {
         Ok(buyer) => buyer,
-        Err(sign_in) => return Ok(sign_in),
+        Err(sign_in) => return Ok(*sign_in),
     };
     let key = field(form, "key").filter(|key| session::is_key(key));
     let key = key.ok_or_else(|| Problem::new(Code::KeyMissing))?;

@@ -10,8 +10,11 @@ use sale::{
     Command, Money, OpenPayment, OrderId, OrderStatus, OrderView, Outcome, PaymentRef, PaymentState,
 };
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinSet, LocalSet};
 use wire::problem::Code;
 
 /// What the payer hears.
@@ -74,7 +77,7 @@ impl Payments {
                     .enable_all()
                     .build();
                 match runtime {
-                    Ok(runtime) => runtime.block_on(payments.reconcile(&desks)),
+                    Ok(runtime) => LocalSet::new().block_on(&runtime, payments.reconcile(&desks)),
                     Err(error) => tracing::error!(%error, "payments are not reconciled"),
                 }
             })?;
@@ -82,27 +85,33 @@ impl Payments {
     }
 
     async fn reconcile(self: Arc<Self>, desks: &Desks) {
-        let desk = desks.open();
-        let work = async {
-            let mut seen: HashMap<PaymentRef, Instant> = HashMap::new();
-            // What is open at the start was left by a process that is gone.
-            let mut orphans = true;
-            loop {
-                let open = self.open(desks);
-                seen.retain(|payment, _| open.iter().any(|o| reference(o) == *payment));
-                let old = Duration::from_millis(limits::UNDECIDED_MS_MAX);
-                for payment in open {
-                    let since = *seen.entry(reference(&payment)).or_insert_with(Instant::now);
-                    self.see_to(&desk, payment, orphans || since.elapsed() >= old)
-                        .await;
-                }
-                orphans = false;
-                tokio::time::sleep(Duration::from_millis(limits::RECONCILE_MS)).await;
+        let desk = Rc::new(desks.open());
+        let pumped = Rc::clone(&desk);
+        tokio::task::spawn_local(async move { pumped.pump().await });
+        let permits = Rc::new(Semaphore::new(limits::RECONCILE_AT_ONCE_MAX));
+        let mut seen: HashMap<PaymentRef, Instant> = HashMap::new();
+        // What is open at the start was left by a process that is gone.
+        let mut orphans = true;
+        loop {
+            let open = self.open(desks);
+            let still: HashSet<PaymentRef> = open.iter().map(reference).collect();
+            seen.retain(|payment, _| still.contains(payment));
+            let old = Duration::from_millis(limits::UNDECIDED_MS_MAX);
+            let mut round = JoinSet::new();
+            for payment in open {
+                let since = *seen.entry(reference(&payment)).or_insert_with(Instant::now);
+                let overdue = orphans || since.elapsed() >= old;
+                let (payments, desk) = (Arc::clone(&self), Rc::clone(&desk));
+                let permits = Rc::clone(&permits);
+                round.spawn_local(async move {
+                    // The semaphore is never closed.
+                    let _permit = permits.acquire().await;
+                    payments.see_to(&desk, payment, overdue).await;
+                });
             }
-        };
-        tokio::select! {
-            () = desk.pump() => {}
-            () = work => {}
+            while round.join_next().await.is_some() {}
+            orphans = false;
+            tokio::time::sleep(Duration::from_millis(limits::RECONCILE_MS)).await;
         }
     }
 
