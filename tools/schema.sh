@@ -10,6 +10,8 @@ cd "$(dirname "$0")/.."
 readonly VENV=${CARGO_TARGET_DIR:-target}/venv
 readonly SECONDS_MAX=${SCHEMA_SECONDS:-60}
 [ -x "$VENV/bin/schemathesis" ] || die "no $VENV/bin/schemathesis: run tools/setup.sh test"
+TOOL=$(realpath -s "$VENV/bin/schemathesis")
+readonly TOOL
 
 # One product for each answer of a sale.
 scratch_dir
@@ -69,12 +71,15 @@ json.dump(document, sys.stdout)
 seed=${SCHEMA_SEED:-$RANDOM}
 printf 'seed %s\n' "$seed"
 report=$HOME_DIR/report.har
-timeout $((SECONDS_MAX + 60)) "$VENV/bin/schemathesis" run "$HOME_DIR/openapi.json" \
+# It keeps notes where it is started.
+cd "$HOME_DIR"
+timeout $((SECONDS_MAX + 60)) "$TOOL" run "$HOME_DIR/openapi.json" \
   --url "$SHOP" --no-color -H "Authorization: Bearer $session" --exclude-path /v1/live \
   --checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,response_headers_conformance \
   --max-time "$SECONDS_MAX" --max-examples "${SCHEMA_EXAMPLES:-40}" --seed "$seed" \
   --workers 1 --continue-on-failure --generation-database none --request-timeout 10 \
   --warnings off --report har --report-har-path "$report"
+cd "$OLDPWD"
 
 kill -0 "$SHOP_PID" || die "the shop did not survive, see its log: $(tail -n 5 "$HOME_DIR/data.log")"
 curl -sf "$ADMIN/readyz" >/dev/null || die "the shop is not ready afterwards"
