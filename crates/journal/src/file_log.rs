@@ -297,7 +297,9 @@ impl<D: Disk> Log for FileLog<D> {
             self.refresh_room();
         }
         let (free_bytes, reserve_bytes) = (self.free_bytes, self.options.reserve_bytes);
-        if free_bytes >= reserve_bytes || self.spare.is_ready() {
+        // A spare that is ready is no reason to go on: beside it the books of payments and the query
+        // database need the reserve, and they live on the same disk.
+        if free_bytes >= reserve_bytes {
             return Room::Plenty;
         }
         Room::Low {

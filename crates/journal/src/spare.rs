@@ -87,10 +87,6 @@ impl<D: Disk> Spare<D> {
         }
     }
 
-    pub fn is_ready(&self) -> bool {
-        matches!(*self.shared.stage(), Stage::Ready)
-    }
-
     /// Waits until the spare is there, and hands it over: the caller gives the file its name. A
     /// failure is tried once more, since space may have come back.
     pub fn take(&self) -> io::Result<()> {

@@ -330,10 +330,10 @@ fn a_full_disk_refuses_before_anything_is_written() {
         ),
         "{refused:?}"
     );
-    // Three segments fit, the second and third of them as spares. The warning came with a
-    // whole segment still to go.
+    // Three segments fit, the second and third of them as spares. The warning came as soon as
+    // less than the reserve was free, a spare that is ready or not.
     assert_eq!(taken, 30);
-    assert_eq!(warned_at, Some(20 + 1));
+    assert_eq!(warned_at, Some(10 + 1));
     let still = log.append(Batch {
         first: taken + 1,
         count: 1,
