@@ -297,8 +297,8 @@ impl<D: Disk> Log for FileLog<D> {
             self.refresh_room();
         }
         let (free_bytes, reserve_bytes) = (self.free_bytes, self.options.reserve_bytes);
-        // A spare that is ready is no reason to go on: beside it the books of payments and the query
-        // database need the reserve, and they live on the same disk.
+        // A spare that is ready is no reason to go on: beside it the books of payments and the
+        // query database need the reserve, and they live on the same disk.
         if free_bytes >= reserve_bytes {
             return Room::Plenty;
         }

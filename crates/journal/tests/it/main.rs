@@ -7,6 +7,7 @@ mod faulty_disk;
 mod helpers;
 mod pinned;
 mod property;
+mod racing;
 mod real;
 mod recovery;
 mod snapshots;
