@@ -1,0 +1,15 @@
+//! The binary from outside: every test starts shops of its own on free ports, in a folder of its
+//! own, talks HTTP to them and looks at what they leave on disk. `SEAWALL_BIN` names another binary
+//! than the one just built. It must not know how the shop is made.
+
+mod bad_input;
+mod books;
+mod crash;
+mod full_disk;
+mod http;
+mod orders;
+mod payments;
+mod restart;
+mod site;
+mod slow;
+mod start;
