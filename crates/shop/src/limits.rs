@@ -32,7 +32,7 @@ pub const PICTURE_BYTES_MAX: usize = 2 * 1024 * 1024;
 pub const LIVE_CONNECTIONS_MAX: usize = 8_000;
 /// How often live stock is looked at, and how often pages may be made again, in milliseconds.
 pub const LIVE_MS: u64 = 250;
-pub const PAGES_MS: u64 = 1_000;
+pub const PAGES_MS: u64 = 2_000;
 /// A sign of life on live connections.
 pub const HEARTBEAT_MS: u64 = 10_000;
 /// SKUs in one live event; a larger catalogue sends only what changed.

@@ -1,5 +1,5 @@
 //! Live stock: looked at four times a second, sent as what changed to everybody who listens, and
-//! counted into page versions so that a page is made again at most once a second.
+//! counted into page versions so that a page is made again at most every two seconds.
 
 use crate::catalogue::{Catalogue, SaleState};
 use crate::limits;
@@ -24,7 +24,7 @@ pub struct Stock {
 #[derive(Debug, Default)]
 struct Board {
     stock: HashMap<SkuId, Stock>,
-    /// A count that goes up when the SKU's numbers change, at most once a second.
+    /// A count that goes up when the SKU's numbers change, at most every two seconds.
     versions: HashMap<SkuId, u64>,
 }
 

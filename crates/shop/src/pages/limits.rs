@@ -20,10 +20,10 @@ pub const PAGE_WIRE_BYTES_MAX: usize = 20 * 1024;
 /// What the script may weigh before compression.
 pub const SCRIPT_BYTES_MAX: usize = 15 * 1024;
 /// Compression of what changes every second while a sale runs: a millisecond for a full hall.
-pub(crate) const BROTLI_LIVE: u32 = 5;
+pub(crate) const BROTLI_LIVE: u32 = 3;
 /// Compression of what is made once, at start.
 pub(crate) const BROTLI_ONCE: u32 = 11;
-pub(crate) const GZIP_LIVE: u32 = 6;
+pub(crate) const GZIP_LIVE: u32 = 4;
 pub(crate) const GZIP_ONCE: u32 = 9;
 
 const _: () = {

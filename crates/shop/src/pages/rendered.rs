@@ -7,6 +7,7 @@ use super::limits;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::io::Write;
+use std::sync::OnceLock;
 
 /// What [`respond`] answers: status, headers in lower case, body.
 pub type Answer = (u16, Vec<(&'static str, Bytes)>, Bytes);
@@ -48,9 +49,12 @@ pub enum Encoding {
 #[derive(Clone, Debug)]
 pub struct Rendered {
     pub identity: Bytes,
-    /// `None` where compressing gains nothing.
-    pub gzip: Option<Bytes>,
-    pub brotli: Option<Bytes>,
+    /// Made when first asked for: in a flood, a form that nobody takes costs half a core.
+    /// `None` inside where compressing gains nothing.
+    gzip: OnceLock<Option<Bytes>>,
+    brotli: OnceLock<Option<Bytes>>,
+    /// Of brotli and of gzip.
+    levels: (u32, u32),
     /// Of the identity body, with its quotes.
     pub etag: Bytes,
     etag_gzip: Bytes,
@@ -96,12 +100,13 @@ impl Rendered {
         kind: &'static str,
         cache: &'static str,
         policy: &'static str,
-        (brotli, gzip): (u32, u32),
+        levels: (u32, u32),
     ) -> Rendered {
         let hash = hash16(&identity);
         Rendered {
-            gzip: smaller(gzipped(&identity, gzip), identity.len()),
-            brotli: smaller(brotlied(&identity, brotli), identity.len()),
+            gzip: OnceLock::new(),
+            brotli: OnceLock::new(),
+            levels,
             etag: format!("\"{hash}\"").into(),
             etag_gzip: format!("\"{hash}-gz\"").into(),
             etag_brotli: format!("\"{hash}-br\"").into(),
@@ -112,17 +117,26 @@ impl Rendered {
         }
     }
 
-    /// All bytes it occupies, roughly: what a bounded cache counts.
+    pub fn gzip(&self) -> Option<&Bytes> {
+        let make = || smaller(gzipped(&self.identity, self.levels.1), self.identity.len());
+        self.gzip.get_or_init(make).as_ref()
+    }
+
+    pub fn brotli(&self) -> Option<&Bytes> {
+        let make = || smaller(brotlied(&self.identity, self.levels.0), self.identity.len());
+        self.brotli.get_or_init(make).as_ref()
+    }
+
+    /// All bytes it may come to occupy, roughly: what a bounded cache counts.
     pub fn weight(&self) -> usize {
-        let length = |body: &Option<Bytes>| body.as_ref().map_or(0, Bytes::len);
-        self.identity.len() + length(&self.gzip) + length(&self.brotli) + size_of::<Rendered>()
+        2 * self.identity.len() + size_of::<Rendered>()
     }
 
     fn form(&self, encoding: Encoding) -> Option<(&Bytes, &Bytes)> {
         match encoding {
             Encoding::Identity => Some((&self.identity, &self.etag)),
-            Encoding::Gzip => self.gzip.as_ref().map(|body| (body, &self.etag_gzip)),
-            Encoding::Brotli => self.brotli.as_ref().map(|body| (body, &self.etag_brotli)),
+            Encoding::Gzip => self.gzip().map(|body| (body, &self.etag_gzip)),
+            Encoding::Brotli => self.brotli().map(|body| (body, &self.etag_brotli)),
         }
     }
 }
