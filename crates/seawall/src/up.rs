@@ -38,6 +38,9 @@ pub struct Args {
     /// Threads that serve buyers.
     #[arg(long)]
     workers: Option<String>,
+    /// Any setting of docs/configuration.md, such as journal.segment_mib=64.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
     /// What an empty shop starts with; a shop that has products keeps them.
     #[arg(long)]
     campaign: Option<PathBuf>,
@@ -61,7 +64,14 @@ fn configuration(args: &Args) -> Result<Config, config::Problems> {
             .as_ref()
             .map(|value| ((*name).to_owned(), value.clone()))
     });
-    config::load(Sources::of_process(args.config.clone(), flags.collect()))
+    // A text without `=` becomes a setting without a value, and is told so with the others.
+    let set = args
+        .set
+        .iter()
+        .map(|text| text.split_once('=').unwrap_or((text, "")));
+    let set = set.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let flags = flags.chain(set).collect();
+    config::load(Sources::of_process(args.config.clone(), flags))
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {

@@ -75,8 +75,11 @@ fn documents_can_fail() {
         "# A `b_c` d!\n[x](#a-b_c-d) [y](#nope) [z](gone.md) <img src=\"gone.svg\">\n`[c](no)`\n";
     assert_eq!(broken_links("here", text, &here).len(), 3);
 
-    let api = "| code | status | more |\n|---|---|---|\n| `sold_out`, `gone` | 409 | `sku` |\n";
-    assert_eq!(without_page(api, "## `sold_out`\n").len(), 1);
+    let api = format!(
+        "| {} |\n|---|---|---|---|---|\n| `sold_out`, `gone` | 409 | no | `sku` | |\n",
+        ERROR_COLUMNS.join(" | ")
+    );
+    assert_eq!(without_page(&api, "## `sold_out`\n").len(), 1);
     assert_eq!(without_page("", "").len(), 1);
 
     let one = || vec![problem("a", "is bad")];
