@@ -19,7 +19,7 @@ pub const META_DESCRIPTION_CHARS_MAX: usize = 155;
 pub const PAGE_WIRE_BYTES_MAX: usize = 20 * 1024;
 /// What the script may weigh before compression.
 pub const SCRIPT_BYTES_MAX: usize = 15 * 1024;
-/// Compression of what changes every second while a sale runs: a millisecond for a full hall.
+/// Compression of what changes every two seconds while a sale runs: fast before small.
 pub(crate) const BROTLI_LIVE: u32 = 3;
 /// Compression of what is made once, at start.
 pub(crate) const BROTLI_ONCE: u32 = 11;
