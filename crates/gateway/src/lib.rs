@@ -1,0 +1,4 @@
+//! The front door: what `guard` decides is performed here. Requests come from `host`'s listener and
+//! end in process or at an upstream.
+//!
+//! It must not know the shop: a service in the same process is handed in by the binary.

@@ -1,0 +1,11 @@
+//! Admission, pure: who may go on, who must wait, who is refused, and why. No clock, no randomness,
+//! no socket: `now` and every secret come in with the call.
+//!
+//! A flash sale refuses ninety-nine of a hundred, so a refusal is the main case: it charges nothing
+//! and allocates nothing. Every rule is asked first; only if all agree is anything charged.
+
+mod facts;
+mod time;
+
+pub use facts::{Channel, Class, Facts, HEADERS_MAX, Method, Part, RouteId, Value};
+pub use time::Nanos;
