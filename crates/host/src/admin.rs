@@ -36,7 +36,8 @@ pub enum Readiness {
 
 pub type Answering = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 /// Called for every path that is not health, readiness or metrics, after the token was checked
-/// and the body read. May await, may even compute for a while; must not block for ever.
+/// and the body read. May await, may even compute for a while; must not block for ever. Answers
+/// whole, never with a stream: the answer changes threads.
 pub type OperatorHandler = Arc<dyn Fn(Request<Bytes>) -> Answering + Send + Sync>;
 
 /// What the admin listener answers with.
@@ -167,17 +168,23 @@ impl Endpoints {
         // A task of its own: an operator who hangs up does not undo half of what was asked.
         match self
             .operators
-            .spawn(async move { handler(request).await })
+            .spawn(async move { whole(handler(request).await) })
             .await
         {
-            Ok(response) => response,
-            Err(error) => {
-                tracing::error!(%error, "an operator's request ended without an answer");
+            Ok(Some(response)) => response.map(Body::from),
+            failed @ (Ok(None) | Err(_)) => {
+                let error = failed.err().map(|e| e.to_string()).unwrap_or_default();
+                tracing::error!(%error, "an operator's request ended without a whole answer");
                 let detail = "the handler ended without an answer; see the log";
                 problem(StatusCode::INTERNAL_SERVER_ERROR, "outcome_unknown", detail)
             }
         }
     }
+}
+
+fn whole(response: Response<Body>) -> Option<Response<Bytes>> {
+    let (head, body) = response.into_parts();
+    Some(Response::from_parts(head, body.into_whole()?))
 }
 
 fn reading(request: &Request<Incoming>, answer: impl FnOnce() -> Response<Body>) -> Response<Body> {

@@ -8,10 +8,12 @@ use crate::limits::{BODY_START_BYTES, STREAM_CHUNKS_MAX};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
-use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
 /// What a service answers with.
@@ -23,6 +25,84 @@ pub enum Body {
     Full(Bytes),
     /// Chunk by chunk until the sender is dropped; see [`Body::stream`].
     Stream(mpsc::Receiver<Bytes>),
+    /// From another server, with trailers and an end that may be a failure.
+    Relayed(Relayed),
+    /// No body: after this answer, which must be a 101, the connection speaks something else.
+    Upgrade(Upgrade),
+}
+
+/// A body that somebody else produces. Its length, if known, and everything that must last as
+/// long as the answer – permits, counters – travel inside.
+pub struct Relayed {
+    body: Pin<Box<dyn hyper::body::Body<Data = Bytes, Error = BodyCut>>>,
+    cut: Option<BodyCut>,
+}
+
+impl Relayed {
+    pub fn new(body: impl hyper::body::Body<Data = Bytes, Error = BodyCut> + 'static) -> Self {
+        Relayed {
+            body: Box::pin(body),
+            cut: None,
+        }
+    }
+
+    /// A failure is told one turn late: at once, it would overtake what came before it and is
+    /// not flushed yet.
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyCut>>> {
+        if let Some(cut) = self.cut {
+            return Poll::Ready(Some(Err(cut)));
+        }
+        let frame = ready!(self.body.as_mut().poll_frame(cx));
+        if let Some(Err(cut)) = frame {
+            self.cut = Some(cut);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(frame)
+    }
+}
+impl fmt::Debug for Relayed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Relayed")
+    }
+}
+
+/// The source of an answer gave up in the middle. The client's connection is ended without an
+/// end of the body, because only that tells the client that something is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the answer was cut short: {why}")]
+pub struct BodyCut {
+    pub why: &'static str,
+}
+
+/// A connection's bytes in both directions, once HTTP is over.
+pub trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
+
+type Tunnel = Pin<Box<dyn Future<Output = ()>>>;
+type OnUpgrade = Box<dyn FnOnce(Box<dyn Duplex>, Bytes) -> Tunnel>;
+
+/// What is done with a connection after its 101. The connection keeps its place in the worker
+/// until the future ends; a drain drops it.
+pub struct Upgrade(OnUpgrade);
+
+impl Upgrade {
+    /// `then` gets the connection and what the client has sent already.
+    pub fn new<F>(then: impl FnOnce(Box<dyn Duplex>, Bytes) -> F + 'static) -> Self
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        Upgrade(Box::new(move |io, early| Box::pin(then(io, early))))
+    }
+
+    pub(super) fn begin(self, io: Box<dyn Duplex>, early: Bytes) -> Tunnel {
+        (self.0)(io, early)
+    }
+}
+impl fmt::Debug for Upgrade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Upgrade")
+    }
 }
 
 /// The sending side of a streaming body. `try_send` never waits: a full queue means that
@@ -35,6 +115,16 @@ impl Body {
     pub fn stream() -> (BodySender, Body) {
         let (tx, rx) = mpsc::channel(STREAM_CHUNKS_MAX);
         (tx, Body::Stream(rx))
+    }
+
+    /// All of it, if it is at hand.
+    #[must_use]
+    pub fn into_whole(self) -> Option<Bytes> {
+        match self {
+            Body::Empty => Some(Bytes::new()),
+            Body::Full(bytes) => Some(bytes),
+            Body::Stream(_) | Body::Relayed(_) | Body::Upgrade(_) => None,
+        }
     }
 }
 
@@ -61,14 +151,14 @@ impl From<&'static str> for Body {
 
 impl hyper::body::Body for Body {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = BodyCut;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyCut>>> {
         match &mut *self {
-            Body::Empty => Poll::Ready(None),
+            Body::Empty | Body::Upgrade(_) => Poll::Ready(None),
             Body::Full(bytes) => {
                 let bytes = std::mem::take(bytes);
                 *self = Body::Empty;
@@ -77,22 +167,25 @@ impl hyper::body::Body for Body {
             Body::Stream(rx) => rx
                 .poll_recv(cx)
                 .map(|chunk| chunk.map(|c| Ok(Frame::data(c)))),
+            Body::Relayed(relayed) => relayed.poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Body::Empty => true,
+            Body::Empty | Body::Upgrade(_) => true,
             Body::Full(bytes) => bytes.is_empty(),
             Body::Stream(_) => false,
+            Body::Relayed(relayed) => relayed.cut.is_none() && relayed.body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Body::Empty => SizeHint::with_exact(0),
+            Body::Empty | Body::Upgrade(_) => SizeHint::with_exact(0),
             Body::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Body::Stream(_) => SizeHint::default(),
+            Body::Relayed(relayed) => relayed.body.size_hint(),
         }
     }
 }

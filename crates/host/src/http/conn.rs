@@ -7,7 +7,7 @@
 //! This file must not decide which connection has to end: `worker.rs` does.
 
 use super::Service;
-use super::body::Body;
+use super::body::{Body, BodyCut, Upgrade};
 use super::framing::Framing;
 use super::io::Io;
 use super::stats::Closed;
@@ -78,6 +78,8 @@ pub(super) struct ConnState {
     pub head_reads: Cell<u8>,
     pub clock: Clock,
     waker: RefCell<Option<Waker>>,
+    /// Set with the 101 that is about to be sent.
+    upgrade: RefCell<Option<Upgrade>>,
 }
 
 impl ConnState {
@@ -94,6 +96,7 @@ impl ConnState {
             head_reads: Cell::new(0),
             clock,
             waker: RefCell::new(None),
+            upgrade: RefCell::new(None),
         })
     }
 
@@ -158,11 +161,11 @@ struct Tracked {
 
 impl hyper::body::Body for Tracked {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = BodyCut;
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyCut>>> {
         Pin::new(&mut self.body).poll_frame(cx)
     }
     fn is_end_stream(&self) -> bool {
@@ -193,8 +196,11 @@ pub(super) async fn serve<S: Service>(
             break why;
         }
         state.parked.set(false);
-        let (end, socket) = drive(&worker, stream, peer, &state).await;
+        let (end, socket, early) = drive(&worker, stream, peer, &state).await;
         stream = socket;
+        if let (End::Finished(None), Some(upgrade)) = (&end, state.upgrade.take()) {
+            break tunnel(upgrade, stream, early, &state).await;
+        }
         match end {
             End::Parked => state.parked.set(true),
             End::Ordered(why) => {
@@ -244,7 +250,7 @@ async fn drive<S: Service>(
     stream: TcpStream,
     peer: SocketAddr,
     state: &Rc<ConnState>,
-) -> (End, TcpStream) {
+) -> (End, TcpStream, Bytes) {
     let io = Io::new(stream, state.clone(), worker.buffers.clone());
     let service = answering(worker, peer, state);
     // A connection accepted while draining gets one request; `told` says that hyper knows.
@@ -299,7 +305,7 @@ fn answering<S: Service>(
         let reads = state.head_reads.take();
         let framing = worker.buffers.heard.framing(&request, state.id, reads);
         let in_flight = InFlight::begin(&state, !request.body().is_end_stream());
-        let worker = worker.clone();
+        let (worker, state) = (worker.clone(), state.clone());
         async move {
             let started = Instant::now();
             let mut response = match framing {
@@ -316,6 +322,12 @@ fn answering<S: Service>(
                     .insert(CONNECTION, HeaderValue::from_static("close"));
             }
             worker.count_answer(response.status().as_u16(), started.elapsed());
+            if let Body::Upgrade(_) = response.body()
+                && response.status() == StatusCode::SWITCHING_PROTOCOLS
+                && let Body::Upgrade(upgrade) = std::mem::take(response.body_mut())
+            {
+                state.upgrade.replace(Some(upgrade));
+            }
             Ok(response.map(|body| Tracked {
                 body,
                 _in_flight: in_flight,
@@ -331,8 +343,8 @@ fn refuse() -> Response<Body> {
 }
 
 /// Takes the socket back from hyper. A connection that is "idle" with the beginning of a
-/// request in hyper's buffer is not idle but slow.
-fn finish<S>(end: End, conn: http1::Connection<Io, S>) -> (End, TcpStream)
+/// request in hyper's buffer is not idle but slow. What hyper read too far comes with it.
+fn finish<S>(end: End, conn: http1::Connection<Io, S>) -> (End, TcpStream, Bytes)
 where
     S: HttpService<Incoming, ResBody = Tracked, Error = Infallible>,
 {
@@ -341,7 +353,28 @@ where
         End::Parked if !parts.read_buf.is_empty() => End::Ordered(Some(Closed::SlowHead)),
         End::Parked | End::Ordered(_) | End::Finished(_) => end,
     };
-    (end, parts.io.into_socket())
+    (end, parts.io.into_socket(), parts.read_buf)
+}
+
+/// What comes after a 101, until it ends or the connection is ordered to.
+async fn tunnel(
+    upgrade: Upgrade,
+    stream: TcpStream,
+    early: Bytes,
+    state: &Rc<ConnState>,
+) -> Option<Closed> {
+    // Neither idle nor slow: how long it may be silent is the tunnel's own business.
+    state.enter(Phase::Serving);
+    let mut tunnel = upgrade.begin(Box::new(stream), early);
+    poll_fn(|cx| {
+        state.listen_for_orders(cx);
+        match state.order.get() {
+            Order::Close(why) => Poll::Ready(why),
+            Order::Drain => Poll::Ready(None),
+            Order::Park | Order::None => tunnel.as_mut().poll(cx).map(|()| None),
+        }
+    })
+    .await
 }
 
 /// Ends our side, then reads and drops what the client still sends, so that the kernel does not

@@ -14,7 +14,7 @@ mod socket;
 mod stats;
 mod worker;
 
-pub use body::{Body, BodyError, BodySender, read_body};
+pub use body::{Body, BodyCut, BodyError, BodySender, Duplex, Relayed, Upgrade, read_body};
 pub use socket::ListenError;
 pub use stats::{Closed, HttpStats};
 

@@ -341,3 +341,41 @@ fn at_the_cap_nobody_idle_is_spared() {
         assert_eq!(client.answer().body, "through");
     }
 }
+
+#[test]
+fn a_body_that_fails_ends_the_connection_without_an_end_of_the_body() {
+    let server = Server::start(|_| {});
+    let mut client = server.connect();
+    client.send("GET /cut HTTP/1.1\r\nHost: t\r\n\r\n");
+    let mut all = Vec::new();
+    let _ = client.stream.read_to_end(&mut all);
+    let all = String::from_utf8(all).unwrap();
+    assert!(all.contains("transfer-encoding: chunked"), "{all:?}");
+    assert!(
+        all.ends_with("\r\n\r\n4\r\nhalf\r\n"),
+        "what came arrives: {all:?}"
+    );
+    assert!(!all.contains("0\r\n\r\n"), "looks whole: {all:?}");
+}
+
+#[test]
+fn after_a_101_the_connection_is_a_tunnel_with_what_came_early_and_ends_with_the_drain() {
+    let mut server = Server::start(|_| {});
+    let mut client = server.connect();
+    client.send(
+        "GET /upgrade HTTP/1.1\r\nHost: t\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\nearly",
+    );
+    let answer = client.answer();
+    assert_eq!(answer.status, 101, "{answer:?}");
+    let head = answer.head.to_ascii_lowercase();
+    assert!(head.contains("connection: upgrade\r\n"), "{head}");
+    assert!(!head.contains("transfer-encoding"), "{head}");
+    client.hoard("[early]".len());
+    client.send("later");
+    client.hoard("[early]later".len());
+    assert_eq!(client.pending(), "[early]later");
+    assert_eq!(server.stats.open(), 1);
+    server.join();
+    client.expect_end("the drain ends tunnels");
+    assert_eq!(server.stats.open(), 0);
+}

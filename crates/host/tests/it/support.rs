@@ -1,15 +1,23 @@
 //! A server with known paths, and a client that sends exactly the bytes it is told.
 
+use bytes::Bytes;
 use host::Drain;
-use host::http::{Body, BodyError, HttpStats, ListenOptions, Listening, Service, read_body, start};
-use hyper::body::Incoming;
+use host::http::{
+    Body, BodyCut, BodyError, HttpStats, ListenOptions, Listening, Relayed, Service, Upgrade,
+    read_body, start,
+};
+use hyper::body::{Frame, Incoming};
+use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
 use hyper::{Request, Response, StatusCode};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
 
 /// Longest wait for anything; a test that needs it all has failed.
@@ -73,6 +81,8 @@ impl Service for Paths {
                 });
                 Response::new(body)
             }
+            "/cut" => Response::new(Body::Relayed(Relayed::new(Cut(false)))),
+            "/upgrade" => upgrade(),
             "/gate" => {
                 self.gate.waiting.fetch_add(1, SeqCst);
                 let _pass = self.gate.pass.acquire().await;
@@ -82,6 +92,42 @@ impl Service for Paths {
             _ => Response::new("ok".into()),
         }
     }
+}
+
+/// A body that fails after its first chunk.
+struct Cut(bool);
+
+impl hyper::body::Body for Cut {
+    type Data = Bytes;
+    type Error = BodyCut;
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyCut>>> {
+        let first = !std::mem::replace(&mut self.0, true);
+        Poll::Ready(Some(if first {
+            Ok(Frame::data(Bytes::from_static(b"half")))
+        } else {
+            Err(BodyCut { why: "test" })
+        }))
+    }
+}
+
+/// Says what has come early, then sends back what it hears.
+fn upgrade() -> Response<Body> {
+    let echo = Upgrade::new(|mut io, early| async move {
+        let greeting = format!("[{}]", String::from_utf8_lossy(&early));
+        io.write_all(greeting.as_bytes()).await.unwrap();
+        let (mut from, mut to) = tokio::io::split(io);
+        // The client's reset is one end of this like any other.
+        let _ = tokio::io::copy(&mut from, &mut to).await;
+    });
+    let mut response = Response::new(Body::Upgrade(echo));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("echo"));
+    response
 }
 
 /// For a listener that never comes about.
@@ -255,6 +301,11 @@ impl Client {
         while self.pending.len() < enough {
             self.more().expect("more bytes, but the connection ended");
         }
+    }
+
+    /// Takes what was hoarded.
+    pub fn pending(&mut self) -> String {
+        String::from_utf8(std::mem::take(&mut self.pending)).unwrap()
     }
 
     fn more(&mut self) -> Option<()> {
