@@ -4,8 +4,22 @@
 //! A flash sale refuses ninety-nine of a hundred, so a refusal is the main case: it charges nothing
 //! and allocates nothing. Every rule is asked first; only if all agree is anything charged.
 
+mod breaker;
+mod duplicates;
+mod ended;
 mod facts;
+mod index;
+pub mod limits;
+pub mod room;
+mod sold_out;
 mod time;
 
+pub use breaker::{
+    Breaker, BreakerCause, BreakerConfig, BreakerEvent, BreakerOverride, BreakerRefusal,
+    BreakerState, BreakerTicket,
+};
+pub use duplicates::{Begun, DuplicateCounts, DuplicateTicket, Duplicates};
+pub use ended::Ended;
 pub use facts::{Channel, Class, Facts, HEADERS_MAX, Method, Part, RouteId, Value};
+pub use sold_out::{Fed, SoldOut, SoldOutCounts};
 pub use time::Nanos;
