@@ -34,8 +34,14 @@ pub const EVICT_LIST_MAX: usize = 1_024;
 
 /// Bytes of a request head, and the read buffer of a connection.
 pub const HEAD_BYTES_MAX: usize = 32 * 1_024;
-/// Bytes read at once while a head is awaited; one such buffer for a whole worker.
-pub const HEAD_READ_BYTES: usize = 16 * 1_024;
+/// Bytes of a request line, target included: longer ones are answered 414.
+pub const TARGET_BYTES_MAX: usize = 8 * 1_024;
+/// Header lines of a request; hyper's own bound for HTTP/1, which answers 431.
+pub const HEADERS_MAX: usize = 100;
+/// Heads of pipelined requests waiting behind one: what a full buffer of the shortest holds.
+pub const PIPELINED_HEADS_MAX: usize = 2 * HEAD_BYTES_MAX / 16;
+/// Bytes read at once; one such buffer for a whole worker.
+pub const READ_BYTES: usize = 16 * 1_024;
 /// Up to this many bytes, copying head and body together costs less than a vectored write.
 pub const JOINED_BYTES_MAX: usize = 4 * 1_024;
 /// Chunks a streaming answer may be ahead of its reader: then its sender has to wait or drop.

@@ -6,12 +6,12 @@
 //! An idle connection gives its buffers back and waits as a bare socket ("parked").
 //! This file must not decide which connection has to end: `worker.rs` does.
 
-use super::Service;
 use super::body::{Body, BodyCut, Upgrade};
-use super::framing::Framing;
+use super::framing::{Framing, Length};
 use super::io::Io;
 use super::stats::Closed;
 use super::worker::Worker;
+use super::{Service, door};
 use crate::limits::{LINGER_BYTES_MAX, LINGER_MS, LINGER_READ_BYTES};
 use bytes::Bytes;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
@@ -72,10 +72,7 @@ pub(super) struct ConnState {
     pub slot: Cell<usize>,
     order: Cell<Order>,
     had_body: Cell<bool>,
-    /// Tells connections of one worker apart.
-    pub id: u64,
-    /// Reads since the last request began to be served.
-    pub head_reads: Cell<u8>,
+    pub framing: Framing,
     pub clock: Clock,
     waker: RefCell<Option<Waker>>,
     /// Set with the 101 that is about to be sent.
@@ -83,7 +80,7 @@ pub(super) struct ConnState {
 }
 
 impl ConnState {
-    pub fn new(id: u64, clock: Clock) -> Rc<Self> {
+    pub fn new(clock: Clock) -> Rc<Self> {
         Rc::new(ConnState {
             phase: Cell::new(Phase::Fresh),
             since_ms: Cell::new(clock.get()),
@@ -92,8 +89,7 @@ impl ConnState {
             slot: Cell::new(usize::MAX),
             order: Cell::new(Order::None),
             had_body: Cell::new(false),
-            id,
-            head_reads: Cell::new(0),
+            framing: Framing::default(),
             clock,
             waker: RefCell::new(None),
             upgrade: RefCell::new(None),
@@ -301,21 +297,21 @@ fn answering<S: Service>(
     state: &Rc<ConnState>,
 ) -> impl HttpService<Incoming, ResBody = Tracked, Error = Infallible> {
     let (worker, state) = (worker.clone(), state.clone());
-    hyper::service::service_fn(move |request: Request<Incoming>| {
-        let reads = state.head_reads.take();
-        let framing = worker.buffers.heard.framing(&request, state.id, reads);
+    hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        let head = state.framing.next(request.body().size_hint().exact());
+        let judged = door::judge_h1(&mut request, head);
         let in_flight = InFlight::begin(&state, !request.body().is_end_stream());
         let (worker, state) = (worker.clone(), state.clone());
         async move {
             let started = Instant::now();
-            let mut response = match framing {
-                Framing::Ambiguous => {
+            let mut response = match judged {
+                Ok(_) => worker.service.call(request, peer).await,
+                Err(status) => {
                     worker.count_closed(Closed::Malformed);
-                    refuse()
+                    refuse(status)
                 }
-                Framing::Length | Framing::Chunked => worker.service.call(request, peer).await,
             };
-            if framing != Framing::Length {
+            if judged.is_err() || judged == Ok(Length::Chunked) {
                 // Whatever follows a chunked body is never taken for a request.
                 response
                     .headers_mut()
@@ -336,9 +332,9 @@ fn answering<S: Service>(
     })
 }
 
-fn refuse() -> Response<Body> {
+fn refuse(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::Empty);
-    *response.status_mut() = StatusCode::BAD_REQUEST;
+    *response.status_mut() = status;
     response
 }
 

@@ -1,13 +1,12 @@
 //! The socket as hyper sees it.
 //!
-//! It notes when a request begins to arrive and when the socket takes no more, keeps the last
-//! bytes read (see `framing.rs`), and sends a head with its small body in one piece. Ending the
+//! It notes when a request begins to arrive and when the socket takes no more, shows all bytes
+//! read to `framing.rs`, and sends a head with its small body in one piece. Ending the
 //! connection is left to `conn.rs`, because a client that is still sending has to see
 //! its answer first.
 
 use super::conn::{ConnState, Phase};
-use super::framing::Heard;
-use crate::limits::JOINED_BYTES_MAX;
+use crate::limits::{JOINED_BYTES_MAX, READ_BYTES};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use std::cell::RefCell;
@@ -15,13 +14,22 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
 /// What a worker's connections share, one after the other.
-#[derive(Default)]
 pub(super) struct Buffers {
-    pub heard: Heard,
+    read: RefCell<Box<[u8]>>,
     joined: RefCell<Vec<u8>>,
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Buffers {
+            read: RefCell::new(vec![0; READ_BYTES].into()),
+            joined: RefCell::default(),
+        }
+    }
 }
 
 pub(super) struct Io {
@@ -63,28 +71,25 @@ impl Read for Io {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
+        mut into: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.state.phase.get() == Phase::Serving {
-            return Pin::new(&mut self.socket).poll_read(cx, buf);
-        }
         let Io {
             socket,
             state,
             buffers,
         } = &mut *self;
-        let n = ready!(
-            buffers
-                .heard
-                .poll_read(socket.inner_mut(), state.id, cx, buf)
-        )?;
-        if n > 0 {
-            if state.phase.get() != Phase::Head {
+        // What hyper has received cannot be looked at, hence the copy.
+        let mut bytes = buffers.read.borrow_mut();
+        let room = into.remaining().min(bytes.len());
+        let mut buf = ReadBuf::new(&mut bytes[..room]);
+        ready!(Pin::new(socket.inner_mut()).poll_read(cx, &mut buf))?;
+        let received = buf.filled();
+        into.put_slice(received);
+        if !received.is_empty() {
+            state.framing.received(received);
+            if matches!(state.phase.get(), Phase::Fresh | Phase::Idle) {
                 state.enter(Phase::Head);
             }
-            state
-                .head_reads
-                .set(state.head_reads.get().saturating_add(1));
         }
         Poll::Ready(Ok(()))
     }

@@ -8,6 +8,7 @@
 
 mod body;
 mod conn;
+mod door;
 mod framing;
 mod io;
 mod socket;

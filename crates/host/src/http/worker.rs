@@ -34,7 +34,6 @@ pub(super) struct Worker<S> {
     started: Instant,
     clock: Clock,
     pub buffers: Rc<Buffers>,
-    next_id: Cell<u64>,
     conns: RefCell<Vec<Rc<ConnState>>>,
     emptied: Notify,
     draining: Cell<bool>,
@@ -69,7 +68,6 @@ impl<S: Service> Worker<S> {
             started: Instant::now(),
             clock: Clock::default(),
             buffers: Rc::default(),
-            next_id: Cell::new(0),
             conns: RefCell::default(),
             emptied: Notify::new(),
             draining: Cell::new(false),
@@ -165,9 +163,7 @@ impl<S: Service> Worker<S> {
             // The evicted one goes at its next turn: one above the cap until then.
             self.stats.open_above();
         }
-        let id = self.next_id.get();
-        self.next_id.set(id + 1);
-        let state = ConnState::new(id, self.clock.clone());
+        let state = ConnState::new(self.clock.clone());
         if self.draining.get() {
             state.order(Order::Drain);
         }

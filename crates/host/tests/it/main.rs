@@ -5,6 +5,8 @@ mod child;
 mod config;
 mod drain;
 mod http;
+mod llhttp;
 mod many;
 mod process;
+mod strict;
 mod support;
