@@ -11,6 +11,9 @@ pub const BATCH_BYTES_MAX: usize = 512 * 1024;
 pub const BATCH_COMMANDS_MAX: usize = 16_384;
 /// Commands applied under one lock of the ledger: bounds how long a reader waits (about 60 µs).
 pub const APPLY_COMMANDS_PER_LOCK: usize = 256;
+/// Commands of a batch from which on it is applied beside the next one's sync: about as long as the
+/// hand-over to the syncing thread and back takes.
+pub const OVERLAP_COMMANDS_MIN: usize = 512;
 /// Counters of request ids in flight. Two ids that share one cost a detour, never a wrong answer.
 pub const IN_FLIGHT_COUNTERS: usize = 65_536;
 /// Entries between two published digests.

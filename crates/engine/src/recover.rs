@@ -118,23 +118,25 @@ pub fn replay<D: Disk, E: Effects>(
     };
     let entries = Entries::new(batch.first, batch.count, &batch.payload).map_err(malformed)?;
     let entries: Vec<Entry> = entries.collect::<Result<_, _>>().map_err(malformed)?;
-    let places = entries.iter().filter_map(|entry| match &entry.command {
-        sale::Command::Place(place) => Some(place),
-        _ => None,
-    });
-    std::hint::black_box(ledger.warm(places.take(WARM_PLACES_MAX)));
     let mut applied = 0;
-    for entry in &entries {
-        // A batch may begin before the entry that was asked for.
-        if entry.seq <= ledger.seq() || entry.seq.0 > through {
-            continue;
+    for some in entries.chunks(WARM_ENTRIES) {
+        let places = some.iter().filter_map(|entry| match &entry.command {
+            sale::Command::Place(place) => Some(place),
+            _ => None,
+        });
+        std::hint::black_box(ledger.warm(places));
+        for entry in some {
+            // A batch may begin before the entry that was asked for.
+            if entry.seq <= ledger.seq() || entry.seq.0 > through {
+                continue;
+            }
+            let outcome = ledger.apply(entry, effects);
+            each(entry, &outcome);
+            applied += 1;
         }
-        let outcome = ledger.apply(entry, effects);
-        each(entry, &outcome);
-        applied += 1;
     }
     Ok(applied)
 }
 
-/// More would push the first ones out of the caches before they are used.
-const WARM_PLACES_MAX: usize = 512;
+/// Entries looked at ahead. More would push the first ones out of the caches before they are used.
+const WARM_ENTRIES: usize = 256;

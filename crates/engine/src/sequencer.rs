@@ -179,6 +179,10 @@ impl<L: Log, T> Sequencer<L, T> {
     pub fn unsynced(&self) -> usize {
         self.in_flight.len()
     }
+    /// Commands durable and not yet applied.
+    pub fn unapplied(&self) -> usize {
+        self.settled.iter().map(|group| group.commands.len()).sum()
+    }
     pub fn window_is_full(&self) -> bool {
         self.in_flight.len() >= self.log.window()
     }
@@ -227,6 +231,12 @@ impl<L: Log, T> Sequencer<L, T> {
     pub fn look_for_room(&mut self) {
         self.storage_low = matches!(self.log.room(), Room::Low { .. });
         self.view.set_storage_low(self.storage_low);
+    }
+
+    /// Begins to sync what was written, so that [`Sequencer::apply`] of the batch before can go on
+    /// meanwhile.
+    pub fn begin_sync(&mut self) {
+        self.log.begin();
     }
 
     /// Waits until the oldest batch in flight is durable.

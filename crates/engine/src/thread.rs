@@ -370,6 +370,9 @@ impl<L: Log> Run<L> {
             }
         }
         self.commit(now)?;
+        if !self.may_leave() {
+            self.apply();
+        }
         self.deliver();
         Ok(jobs)
     }
@@ -378,6 +381,7 @@ impl<L: Log> Run<L> {
         let bytes = job.to.map_or(0, |_| weight(&job.command));
         let mut offered = self.sequencer.offer(job.command, job.to, now);
         if let Offered::Full(command, to) = offered {
+            // Left to be applied beside the next sync; there is a next one: this command.
             self.commit(now)?;
             offered = self.sequencer.offer(command, to, now);
         }
@@ -393,20 +397,44 @@ impl<L: Log> Run<L> {
         Ok(())
     }
 
-    /// Append, sync, apply, answer.
+    /// Append, sync, apply, answer. Under a flood a large batch is left to be applied while the
+    /// next one is being synced: what waits in the inbox brings the next commit at once.
     fn commit(&mut self, now: At) -> Result<(), Fatal> {
         let entries = self.sequencer.gathered() as u64;
-        if entries == 0 {
+        let left = self.sequencer.unapplied() > 0;
+        if entries == 0 && !left {
             return Ok(());
         }
-        let out = &mut self.out;
         let start = Instant::now();
+        let out = &mut self.out;
         self.sequencer.write(now, |to, reply| put(out, to, reply))?;
+        let mut synced = start.elapsed();
+        if left {
+            self.sequencer.begin_sync();
+            self.apply();
+            self.deliver();
+        }
+        let waits = Instant::now();
         while self.sequencer.unsynced() > 0 {
             self.sequencer.sync()?;
         }
-        let synced = start.elapsed().as_nanos() as u64;
+        synced += waits.elapsed();
+        if entries == 0 {
+            return Ok(());
+        }
         let stats = &self.shared.stats;
+        let nanos = synced.as_nanos() as u64;
+        stats.batches.fetch_add(1, Ordering::Relaxed);
+        stats.entries.fetch_add(entries, Ordering::Relaxed);
+        stats.sync_nanos.fetch_add(nanos, Ordering::Relaxed);
+        stats.sync_nanos_max.fetch_max(nanos, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Applies what is durable and puts the answers with the others.
+    fn apply(&mut self) {
+        let start = Instant::now();
+        let (out, stats) = (&mut self.out, &self.shared.stats);
         self.sequencer.apply(|to, reply| {
             if to.is_none()
                 && let Ok(answer) = reply
@@ -418,13 +446,14 @@ impl<L: Log> Run<L> {
             }
             put(out, to, reply);
         });
-        stats.batches.fetch_add(1, Ordering::Relaxed);
-        stats.entries.fetch_add(entries, Ordering::Relaxed);
-        stats.sync_nanos.fetch_add(synced, Ordering::Relaxed);
-        stats.sync_nanos_max.fetch_max(synced, Ordering::Relaxed);
-        let applied = start.elapsed().as_nanos() as u64 - synced;
+        let applied = start.elapsed().as_nanos() as u64;
         stats.apply_nanos.fetch_add(applied, Ordering::Relaxed);
-        Ok(())
+    }
+
+    /// Whether the last batch is worth applying beside the next sync, and that will come at once.
+    fn may_leave(&self) -> bool {
+        self.sequencer.unapplied() >= limits::OVERLAP_COMMANDS_MIN
+            && !self.shared.inbox().jobs.is_empty()
     }
 
     fn deliver(&mut self) {

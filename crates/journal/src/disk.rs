@@ -76,7 +76,7 @@ pub trait Disk: Clone + Send + Sync + 'static {
 }
 
 /// One open file. Reads and writes may be short, as the system's are.
-pub trait DiskFile: Send + 'static {
+pub trait DiskFile: Send + Sync + 'static {
     fn bytes(&self) -> io::Result<u64>;
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
     fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<usize>;

@@ -17,7 +17,9 @@ use crate::log::{AppendError, Batch, Log, Misuse, Room, Settled};
 use crate::meta::{META, Meta};
 use crate::scan::{self, Checked, Tail, Torn};
 use crate::spare::{SPARE, Spare};
+use crate::syncer::Syncer;
 use std::io;
+use std::sync::Arc;
 
 const LOCK: &str = "LOCK";
 
@@ -63,7 +65,7 @@ pub struct Recovery {
 }
 
 struct Current<F> {
-    file: F,
+    file: Arc<F>,
     name: String,
     header: SegmentHeader,
     frame: Frame,
@@ -80,6 +82,9 @@ pub struct FileLog<D: Disk> {
     meta: Meta,
     next: u64,
     in_flight: bool,
+    /// The sync of what is in flight was begun beside the writer.
+    begun: bool,
+    syncer: Option<Syncer<D::File>>,
     poisoned: bool,
     record: Vec<u8>,
     free_bytes: u64,
@@ -143,6 +148,8 @@ impl<D: Disk> FileLog<D> {
             meta,
             next,
             in_flight: false,
+            begun: false,
+            syncer: None,
             poisoned: false,
             record: Vec::new(),
             free_bytes,
@@ -260,7 +267,7 @@ impl<D: Disk> Log for FileLog<D> {
         current
             .frame
             .encode(&mut self.record, current.offset, self.meta.epoch, batch);
-        if let Err(source) = write_all_at(&current.file, &self.record, current.offset) {
+        if let Err(source) = write_all_at(&*current.file, &self.record, current.offset) {
             self.poisoned = true;
             let file = Folder::Journal.path(&current.name);
             return Err(AppendError::Failed {
@@ -275,12 +282,30 @@ impl<D: Disk> Log for FileLog<D> {
         Ok(())
     }
 
+    fn begin(&mut self) {
+        if !D::BACKGROUND || self.poisoned || !self.in_flight || self.begun {
+            return;
+        }
+        if self.syncer.is_none() {
+            // Without a thread the sync waits for `settle`, as it does without this call.
+            self.syncer = Syncer::start().ok();
+        }
+        if let Some(syncer) = &self.syncer {
+            syncer.begin(Arc::clone(&self.current.file));
+            self.begun = true;
+        }
+    }
+
     fn settle(&mut self) -> Settled {
         if self.poisoned {
             return Settled::Unknown(io::Error::other(AppendError::Poisoned));
         }
         if self.in_flight {
-            if let Err(e) = self.current.file.sync_data() {
+            let synced = match &self.syncer {
+                Some(syncer) if std::mem::take(&mut self.begun) => syncer.wait(),
+                Some(_) | None => self.current.file.sync_data(),
+            };
+            if let Err(e) = synced {
                 self.poisoned = true;
                 return Settled::Unknown(e);
             }
@@ -389,7 +414,7 @@ fn mend<D: Disk>(disk: &D, tail: Tail) -> Result<Current<D::File>, OpenError> {
     mended().map_err(write_error("mend the tail of", &name))?;
     let frame = Frame::new(tail.header.id, tail.header.first);
     Ok(Current {
-        file,
+        file: Arc::new(file),
         name,
         header: tail.header,
         frame,
@@ -421,7 +446,7 @@ fn name_spare<D: Disk>(
     disk.sync_folder(Folder::Journal)?;
     let frame = Frame::new(header.id, header.first);
     Ok(Current {
-        file,
+        file: Arc::new(file),
         name,
         header,
         frame,

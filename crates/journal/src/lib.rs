@@ -45,6 +45,7 @@ mod real;
 mod scan;
 mod snapshots;
 mod spare;
+mod syncer;
 
 pub use disk::{Access, Disk, DiskFile, Folder, LockError};
 pub use error::{Damage, OpenError, ReadError, SnapshotError};

@@ -81,6 +81,9 @@ pub trait Log: Send {
     fn payload_bytes_max(&self) -> usize;
     /// Hands a batch over. It is not durable before [`Log::settle`] says so.
     fn append(&mut self, batch: Batch<'_>) -> Result<(), AppendError>;
+    /// Begins to make what was handed over durable, beside the caller's other work. Optional:
+    /// [`Log::settle`] does it otherwise.
+    fn begin(&mut self) {}
     /// Waits for the oldest batch in flight. With none in flight: `Durable` through the last.
     fn settle(&mut self) -> Settled;
     /// Cheap enough to ask for each batch.

@@ -135,10 +135,13 @@ impl Currency {
             .then_some(Currency(bytes))
     }
     /// The letters as a number, for digests and records.
-    pub(crate) fn word(self) -> u64 {
-        self.0
-            .iter()
-            .fold(0, |word, byte| word << 8 | u64::from(*byte))
+    pub(crate) fn word(self) -> u32 {
+        let [a, b, c] = self.0;
+        u32::from_be_bytes([0, a, b, c])
+    }
+    pub(crate) fn of_word(word: u32) -> Currency {
+        let [_, a, b, c] = word.to_be_bytes();
+        Currency([a, b, c])
     }
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or("???")

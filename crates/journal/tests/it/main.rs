@@ -2,6 +2,7 @@
 //! but the tests of `real` run on the faulty disk.
 
 mod basics;
+mod beside;
 mod damage;
 mod faulty_disk;
 mod helpers;

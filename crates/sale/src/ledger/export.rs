@@ -184,7 +184,7 @@ impl Ledger {
                 };
                 self.digest.add(row.hash());
                 let hash = taken_hash(row.buyer, sku);
-                self.taken.insert(hash, row, |t| taken_hash(t.buyer, t.sku));
+                self.taken.insert(hash, row);
             }
             Row::Used { coupon, buyer } => {
                 self.digest.add(place::used_hash(coupon, buyer));
@@ -270,7 +270,7 @@ impl OrderRow {
             ended_at: At(self.ended_at),
             status: self.status,
             coupon: self.coupon(),
-            currency: self.currency,
+            currency: self.currency(),
             price: self.price,
             line: Line {
                 sku: self.sku,

@@ -278,11 +278,11 @@ impl Ledger {
     pub fn warm<'a>(&self, places: impl Iterator<Item = &'a Place>) -> usize {
         let touched = places.map(|place| {
             let hash = request_hash(place.request);
-            let request = self.by_request.touch(table_hash(tag(hash), hash));
+            let request = self.by_request.touch(hash);
             let buyer = wide(place.buyer.0);
             let taken = |l: &Line| self.taken.touch(taken_hash(buyer, l.sku));
             let lines = place.lines.as_slice().iter().take(WARM_LINES_MAX);
-            usize::from(request) + lines.filter(|l| taken(l)).count()
+            request + lines.map(taken).sum::<usize>()
         });
         touched.sum()
     }
@@ -399,7 +399,7 @@ impl Ledger {
             let row = || orders.get(ordinal_of(slot.low, orders));
             slot.tag == tag(hash) && row().is_some_and(|row| row.request() == request)
         };
-        let slot = self.by_request.find(table_hash(tag(hash), hash), same)?;
+        let slot = self.by_request.find(hash, same)?;
         let ordinal = ordinal_of(slot.low, orders);
         Some((ordinal, orders.get(ordinal)?))
     }
@@ -409,17 +409,13 @@ impl Ledger {
             low: ordinal as u32,
             tag: tag(hash),
         };
-        self.by_request
-            .insert(table_hash(slot.tag, hash), slot, |slot| {
-                table_hash(slot.tag, 0)
-            });
+        self.by_request.insert(hash, slot);
     }
     fn unindex_request(&mut self, request: RequestId, ordinal: u64) {
         let hash = request_hash(request);
-        let place = table_hash(tag(hash), hash);
         let same = |slot: &Slot| slot.low == ordinal as u32 && slot.tag == tag(hash);
         self.by_request
-            .remove(place, same)
+            .remove(hash, same)
             .expect("kept orders are indexed");
     }
     /// The first answer to an order, worked out again.
@@ -440,7 +436,7 @@ impl Ledger {
         } else {
             line_total(row.price, row.qty)
         };
-        (gross, row.currency)
+        (gross, row.currency())
     }
     fn less_coupon(&self, gross: Money, coupon: Option<CouponId>) -> Money {
         match coupon {
@@ -486,10 +482,12 @@ fn wide(value: u128) -> [u64; 2] {
     [value as u64, (value >> 64) as u64]
 }
 
+/// Its low half, the tag, is never 0: that marks an empty slot.
 #[inline]
 fn request_hash(request: RequestId) -> u64 {
     let [low, high] = wide(request.0);
-    mix(low, high)
+    let hash = mix(low, high);
+    hash | u64::from(tag(hash) == 0)
 }
 
 /// The half of a request's hash that its slot keeps.
@@ -498,17 +496,38 @@ fn tag(hash: u64) -> u32 {
     hash as u32
 }
 
-/// What the table is addressed by: shard bits from the whole hash, all else from the tag, so that
-/// a shard can be laid out anew from tags alone.
-#[inline]
-fn table_hash(tag: u32, hash: u64) -> u64 {
-    let within = u64::from(tag).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    within & !table::SHARD_MASK | hash & table::SHARD_MASK
-}
-
 #[inline]
 fn taken_hash(buyer: [u64; 2], sku: SkuId) -> u64 {
     mix(buyer[0] ^ u64::from(sku.0).rotate_left(32), buyer[1])
+}
+
+impl table::Entry for Slot {
+    const EMPTY: Slot = Slot { low: 0, tag: 0 };
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.tag == 0
+    }
+    #[inline]
+    fn home(&self) -> u32 {
+        self.tag
+    }
+}
+
+impl table::Entry for Taken {
+    const EMPTY: Taken = Taken {
+        buyer: [0; 2],
+        sku: SkuId(0),
+        units: Qty::ZERO,
+    };
+    /// Whoever has taken nothing has no row.
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.units == Qty::ZERO
+    }
+    #[inline]
+    fn home(&self) -> u32 {
+        taken_hash(self.buyer, self.sku) as u32
+    }
 }
 
 /// The ordinal whose low half is `low`: of those below 2^32 back from the newest.

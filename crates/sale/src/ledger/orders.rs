@@ -34,7 +34,7 @@ pub(super) struct OrderRow {
     /// Units returned of a single line.
     pub(super) returned: Qty,
     coupon: u32,
-    pub(super) currency: Currency,
+    currency: u32,
     pub(super) status: OrderStatus,
     pub(super) many: bool,
 }
@@ -67,7 +67,7 @@ impl OrderRow {
             qty,
             returned: Qty::ZERO,
             coupon: coupon.map_or(NO_COUPON, |c| c.0),
-            currency,
+            currency: currency.word(),
             status: OrderStatus::Held,
             many,
         }
@@ -78,13 +78,20 @@ impl OrderRow {
     pub(super) fn buyer(&self) -> BuyerId {
         BuyerId(join(self.buyer))
     }
+    pub(super) fn currency(&self) -> Currency {
+        Currency::of_word(self.currency)
+    }
     pub(super) fn coupon(&self) -> Option<CouponId> {
         (self.coupon != NO_COUPON).then_some(CouponId(self.coupon))
     }
+    /// Reads whole fields only: bytes written one by one and read as a word would make the
+    /// processor wait for every store before them.
+    #[inline]
     pub(super) fn hash(&self, ordinal: u64) -> u64 {
         let small = u64::from(self.sku.0) << 32 | u64::from(self.qty.0);
         let more = u64::from(self.returned.0) << 32 | u64::from(self.coupon);
-        let kind = (self.status as u64) | u64::from(self.many) << 8 | self.currency.word() << 16;
+        let kind =
+            (self.status as u64) | u64::from(self.many) << 8 | u64::from(self.currency) << 16;
         let words = [
             ordinal,
             self.request[0],

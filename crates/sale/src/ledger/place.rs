@@ -333,7 +333,7 @@ impl Ledger {
                 units: qty,
             };
             self.digest.add(row.hash());
-            self.taken.insert(hash, row, |t| taken_hash(t.buyer, t.sku));
+            self.taken.insert(hash, row);
         }
     }
 
@@ -346,13 +346,12 @@ impl Ledger {
             .find_mut(hash, same)
             .expect("units given back were taken");
         self.digest.remove(row.hash());
-        row.units = row
-            .units
-            .minus(qty)
-            .expect("no more is given back than was taken");
-        if row.units == Qty::ZERO {
+        let units = row.units.minus(qty);
+        let units = units.expect("no more is given back than was taken");
+        if units == Qty::ZERO {
             self.taken.remove(hash, same);
         } else {
+            row.units = units;
             self.digest.add(row.hash());
         }
     }

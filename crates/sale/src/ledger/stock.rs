@@ -239,7 +239,7 @@ fn terms_hash(code: &Text, terms: &SkuTerms) -> u64 {
     RowHash::new(6)
         .bytes(code.as_str().as_bytes())
         .word(price.0 as u64)
-        .word(currency.word())
+        .word(u64::from(currency.word()))
         .word(buyer_limit.map_or(0, |limit| u64::from(limit.get())))
         .word(opens.0)
         .word(closes.map_or(0, |At(closes)| closes.wrapping_add(1)))
@@ -275,7 +275,7 @@ impl CouponRow {
             .word(u64::from(self.terms.quota.0))
             .word(off as u64)
             .word(self.terms.minimum_total.0 as u64)
-            .word(self.terms.currency.word())
+            .word(u64::from(self.terms.currency.word()))
             .finish()
     }
 }
