@@ -2,6 +2,7 @@
 pub mod campaign;
 pub mod catalogue;
 pub mod dump;
+pub mod gateway;
 mod octets;
 pub mod problem;
 pub mod record;

@@ -68,6 +68,10 @@ impl Problems {
 pub struct Node {
     pub line: u64,
     value: Value,
+    /// Where a number or a yes stands in the text, in bytes: YAML makes `1000` of `1e3` and
+    /// `false` of `no`, and a name or a key must stay what was written.
+    written: Option<(usize, usize)>,
+    raw: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -81,9 +85,17 @@ enum Value {
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Node, D::Error> {
         let spanned = Spanned::<Value>::deserialize(deserializer)?;
+        let span = spanned.defined.span();
+        let place = span.byte_offset().zip(span.byte_len());
+        let place = place.and_then(|(start, long)| {
+            let start = usize::try_from(start).ok()?;
+            Some((start, start.checked_add(usize::try_from(long).ok()?)?))
+        });
         Ok(Node {
             line: spanned.referenced.line(),
             value: spanned.value,
+            written: place,
+            raw: None,
         })
     }
 }
@@ -174,7 +186,11 @@ impl Reader {
         }
     }
     pub fn parse(file: &Path, text: &str) -> Result<Node, Problems> {
-        serde_saphyr::from_str::<Node>(text).map_err(|error| {
+        let read = serde_saphyr::from_str::<Node>(text).map(|mut tree| {
+            tree.keep_raw(text);
+            tree
+        });
+        read.map_err(|error| {
             let line = error.location().map_or(0, |place| place.line());
             let said = error.without_snippet().to_string();
             let first = said.lines().next().unwrap_or_default();
@@ -252,12 +268,46 @@ impl Reader {
 }
 
 impl Node {
-    fn shown(&self) -> String {
+    /// What was found, for a problem.
+    pub fn shown(&self) -> String {
         match &self.value {
             Value::Nothing => "nothing".to_owned(),
             Value::Scalar(text) => format!("{text:?}"),
             Value::Seq(nodes) => format!("a list of {}", nodes.len()),
             Value::Map(_) => "a mapping".to_owned(),
+        }
+    }
+    /// A single value as it was written.
+    pub fn scalar_text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Scalar(text) => Some(self.raw.as_deref().unwrap_or(text)),
+            _ => None,
+        }
+    }
+    fn keep_raw(&mut self, file: &str) {
+        match &mut self.value {
+            Value::Nothing => {}
+            Value::Scalar(value) => {
+                let raw = self.written.and_then(|(start, end)| file.get(start..end));
+                // Quoted texts, tags and texts of several lines mean what YAML made of them.
+                let plain = |c: char| c.is_ascii_alphanumeric() || "+-._".contains(c);
+                self.raw = raw
+                    .map(str::trim)
+                    .filter(|raw| !raw.is_empty() && raw.chars().all(plain) && raw != value)
+                    .map(str::to_owned);
+            }
+            Value::Seq(nodes) => nodes.iter_mut().for_each(|node| node.keep_raw(file)),
+            Value::Map(entries) => {
+                entries
+                    .iter_mut()
+                    .for_each(|(_, _, node)| node.keep_raw(file));
+            }
+        }
+    }
+    pub fn items(&self) -> Option<&[Node]> {
+        match &self.value {
+            Value::Seq(nodes) => Some(nodes),
+            _ => None,
         }
     }
     pub fn entries(&self) -> Option<&[(u64, String, Node)]> {

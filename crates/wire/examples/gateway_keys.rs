@@ -1,0 +1,20 @@
+//! The tables of docs/gateway.md, docs/limits.md and docs/switches.md, from the reader's own.
+//!
+//!     cargo run -p wire --example gateway_keys -- limits
+
+use wire::gateway::{FileKind, schema};
+
+fn main() {
+    let asked = std::env::args().nth(1).unwrap_or_default();
+    let Some(kind) = FileKind::ALL
+        .into_iter()
+        .find(|kind| kind.as_str() == asked)
+    else {
+        eprintln!("expected gateway, limits or switches");
+        std::process::exit(64);
+    };
+    match std::env::args().nth(2).as_deref() {
+        Some("schema") => print!("{}", schema::text(kind)),
+        _ => print!("{}", schema::documented(kind)),
+    }
+}
