@@ -45,7 +45,7 @@ impl Default for BreakerConfig {
             slow_after: Nanos::from_secs(1),
             failed_in_row_max: 20,
             rest: Nanos::from_millis(500),
-            rest_max: Nanos::from_secs(30),
+            rest_max: Nanos::from_secs(5),
             probes_in_flight_max: 3,
             probes_good: 5,
             probe_lost_after: Nanos::from_secs(30),

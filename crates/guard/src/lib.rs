@@ -8,10 +8,14 @@ mod breaker;
 mod duplicates;
 mod ended;
 mod facts;
+mod gcra;
 mod index;
 pub mod limits;
+mod overload;
 pub mod room;
+mod rules;
 mod sold_out;
+mod table;
 mod time;
 
 pub use breaker::{
@@ -21,5 +25,12 @@ pub use breaker::{
 pub use duplicates::{Begun, DuplicateCounts, DuplicateTicket, Duplicates};
 pub use ended::Ended;
 pub use facts::{Channel, Class, Facts, HEADERS_MAX, Method, Part, RouteId, Value};
+pub use gcra::{Cell, Factor, Gcra, Tat};
+pub use overload::{Admission, Overload, OverloadConfig, OverloadPermit, OverloadView, ShedWhy};
+pub use rules::{
+    Counters, Day, Headroom, Key, Limit, Limits, Matcher, Missing, Mode, Override, PartValue,
+    Permit, Provenance, Refusal, Retired, Rule, RuleId, RuleProblem, RuleSet, RuleStatus, Scope,
+    Verdict,
+};
 pub use sold_out::{Fed, SoldOut, SoldOutCounts};
 pub use time::Nanos;

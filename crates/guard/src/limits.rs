@@ -103,3 +103,81 @@ pub const STALE_FACTOR_MILLIONTHS_MAX: u64 = 800_000;
 /// Buckets of each rule's table that one tick looks at: a million keys in some minutes of ticks a
 /// second apart, at a cost of microseconds.
 pub const SWEEP_BUCKETS_PER_TICK: usize = 2_048;
+
+// ── overload control ─────────────────────────────────────────────────────────────────────────
+
+/// Requests under way at most: the table of buyers takes 24 to 48 bytes for each.
+pub const OVERLOAD_LIMIT_MAX: u32 = 65_536;
+/// The shortest window, in milliseconds: a reaction within a few tenths of a second.
+pub const OVERLOAD_WINDOW_MS_MIN: u64 = 100;
+/// The longest, in milliseconds: then it is judged with what it has.
+pub const OVERLOAD_WINDOW_MS_MAX: u64 = 1_000;
+/// A window lasts this many times the expected latency, so that it judges its own requests.
+pub const OVERLOAD_WINDOW_LATENCIES: f64 = 4.0;
+/// Samples that a window waits for: a mean of 16 is within a quarter of the spread.
+pub const OVERLOAD_WINDOW_SAMPLES_MIN: u32 = 16;
+/// Samples until a class's expected latency is known.
+pub const OVERLOAD_FIRST_SAMPLES: u32 = 16;
+/// Times the limit may shrink in one window, before its root is added.
+pub const OVERLOAD_GRADIENT_MIN: f64 = 0.5;
+/// Part of the way to the target that the limit goes per window (times the distance): with the
+/// root's own pull the distance shrinks to about 0.6 a window, without overshoot.
+pub const OVERLOAD_SMOOTHING: f64 = 0.5;
+/// A latency counts as at most this many times the expected one.
+pub const OVERLOAD_OUTLIER: f64 = 8.0;
+/// Weight of one sample (times its distance) from far below the limit, and of a probe's mean per
+/// class.
+pub const OVERLOAD_DRIFT: f64 = 1.0 / 64.0;
+/// Weight of one probe (times its distance) that found about what was expected.
+pub const OVERLOAD_BELIEVE: f64 = 0.25;
+/// A probe that found this many times more or less is believed whole.
+pub const OVERLOAD_JUMP: f64 = 1.5;
+/// A probe within this share (times the expected latency), chance apart, confirms it.
+pub const OVERLOAD_SETTLED: f64 = 0.15;
+/// A window this many times slower than expected asks for a probe at once.
+pub const OVERLOAD_SURPRISE: f64 = 1.75;
+/// A request is far below the limit while at most one of this many places (slots) is used.
+pub const OVERLOAD_CALM_SHARE: u32 = 4;
+/// A probe's first level, in times the work that goes on at once.
+pub const OVERLOAD_PROBE_DEPTH: f64 = 0.8;
+/// The first level is never below this many times the requests under way: the work was estimated
+/// with the latency that is in doubt.
+pub const OVERLOAD_PROBE_FIRST_DEPTH_MIN: f64 = 0.6;
+/// Each further level, in times the one before.
+pub const OVERLOAD_PROBE_STEP_DEPTH: f64 = 0.75;
+/// Latency that falls by this many times the level's own fall was a queue: one step deeper.
+pub const OVERLOAD_PROBE_ELASTIC: f64 = 0.75;
+/// Samples of a step, in rounds of its level, and their bounds.
+pub const OVERLOAD_PROBE_ROUNDS: f64 = 4.0;
+pub const OVERLOAD_PROBE_SAMPLES_MIN: u32 = 16;
+pub const OVERLOAD_PROBE_SAMPLES_MAX: u32 = 256;
+/// Milliseconds between probes: the shortest while they find news, doubling to the longest.
+pub const OVERLOAD_PROBE_MS_MIN: u64 = 250;
+pub const OVERLOAD_PROBE_MS_MAX: u64 = 4_000;
+/// And never more often than every this many times the expected latency.
+pub const OVERLOAD_PROBE_PAUSE_LATENCIES: f64 = 25.0;
+/// A step that has not its samples after this many times the expected latency is given up.
+pub const OVERLOAD_PROBE_LATENCIES_MAX: f64 = 30.0;
+/// A probe leaves the highest class alone while the level is this many times its demand.
+pub const OVERLOAD_PROBE_EXEMPT: f64 = 4.0;
+/// Milliseconds in which a class's demand is forgotten when it ends.
+pub const OVERLOAD_DEMAND_MS: f64 = 1_000.0;
+/// Slots that a class keeps free for higher ones beyond their demand, in times its root (the
+/// spread of Poisson arrivals) and in the order of `Class::ALL`: the most for whoever pays, and
+/// less where much would stay unused.
+pub const OVERLOAD_STAFFING: [f64; 6] = [0.0, 3.0, 2.25, 1.75, 1.5, 1.5];
+/// Percent of the limit kept free for higher classes, in the order of `Class::ALL`, also before
+/// any of them was seen.
+pub const OVERLOAD_KEPT_PERCENT: [f64; 6] = [0.0, 10.0, 15.0, 20.0, 25.0, 30.0];
+/// From this percent of the limit on, buyers are weighed against each other.
+pub const OVERLOAD_SOFT_PERCENT: u64 = 75;
+/// Seconds after which the shed are asked back, at most.
+pub const OVERLOAD_RETRY_SECONDS_MAX: f64 = 60.0;
+/// CPU readings are used at most this often: every 100 milliseconds.
+pub const OVERLOAD_CPU_READING_MS_MIN: u64 = 100;
+/// In percent over 100: above this share of the CPU the limit is cut, in proportion.
+pub const OVERLOAD_CPU_TARGET: f64 = 0.9;
+/// In percent over 100: below this share it grows back; between the two it stays.
+pub const OVERLOAD_CPU_LOW: f64 = 0.8;
+/// Times that the CPU's limit grows per reading.
+pub const OVERLOAD_CPU_GROWTH: f64 = 1.1;

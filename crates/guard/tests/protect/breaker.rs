@@ -229,6 +229,45 @@ fn one_outage_from_end_to_end() {
 }
 
 #[test]
+fn trips_in_a_row_rest_longer_until_it_held() {
+    let mut breaker = Breaker::new(CONFIG, 7);
+    let mut now = 0;
+    // Passes, fails at once, and tells how long it rests.
+    let mut outage = |now: &mut u64| {
+        while breaker.state() != BreakerState::Passing {
+            match breaker.ask(Nanos(*now)) {
+                Ok(probe) => breaker.done(Nanos(*now), probe, Nanos(1), Ended::Ok),
+                Err(refusal) => *now += refusal.retry_after.0,
+            }
+        }
+        *now += 1;
+        while breaker.state() == BreakerState::Passing {
+            let ticket = breaker.ask(Nanos(*now)).expect("passing");
+            breaker.done(Nanos(*now), ticket, Nanos(1), Ended::Failed);
+        }
+        let last = std::iter::from_fn(|| breaker.take_event()).last();
+        last.expect("tripped").rest.0
+    };
+    for (least, most) in [
+        (200, 400),
+        (400, 800),
+        (800, 1_600),
+        (1_500, 3_000),
+        (1_500, 3_000),
+    ] {
+        let rest = outage(&mut now);
+        assert!(
+            (least..=most).contains(&rest),
+            "{rest} is not in {least}..={most}"
+        );
+    }
+    // It comes back, and holds for longer than the longest rest.
+    now += 10_000;
+    let rest = outage(&mut now);
+    assert!((200..=400).contains(&rest), "{rest} after it held");
+}
+
+#[test]
 fn events_are_bounded_and_the_lost_are_counted() {
     let mut breaker = Breaker::new(CONFIG, 1);
     for at in 0..10 {
