@@ -16,6 +16,7 @@ pub mod room;
 mod rules;
 mod sold_out;
 mod table;
+pub mod switches;
 mod time;
 
 pub use breaker::{

@@ -181,3 +181,23 @@ pub const OVERLOAD_CPU_TARGET: f64 = 0.9;
 pub const OVERLOAD_CPU_LOW: f64 = 0.8;
 /// Times that the CPU's limit grows per reading.
 pub const OVERLOAD_CPU_GROWTH: f64 = 1.1;
+
+// ── switches ─────────────────────────────────────────────────────────────────────────────────
+
+/// Switches of one configuration: more than an operator can keep in mind, commands to read each.
+pub const SWITCHES_MAX: usize = 256;
+/// Features that switches may shield; each is a label in answers and headers.
+pub const SWITCH_FEATURES_MAX: usize = 256;
+/// Routes with a list of actions: pages and services of one door.
+pub const SWITCH_ROUTES_MAX: usize = 8_192;
+/// Series (samples over time) that triggers look at.
+pub const SWITCH_METRICS_MAX: usize = 1_024;
+/// Bytes of a name, an owner or a reason: a sentence in the audit log.
+pub const SWITCH_TEXT_BYTES_MAX: usize = 256;
+/// The shortest and longest "largest duration", in milliseconds: a second, and a week of sale.
+pub const SWITCH_DURATION_MS_MIN: u64 = 1_000;
+pub const SWITCH_DURATION_MS_MAX: u64 = 7 * 24 * 3_600_000;
+/// A series with a longer pause than this, in milliseconds, does not say what was in between.
+pub const SWITCH_METRIC_GAP_MS_MAX: u64 = 30_000;
+/// Events that wait for the audit log; the shell takes them several times a second.
+pub const SWITCH_EVENTS_MAX: usize = 1_024;
