@@ -15,6 +15,7 @@ pub mod log;
 pub mod metrics;
 pub mod ready_file;
 pub mod signals;
+pub mod tls;
 
 pub use drain::Drain;
 pub use exit::Exit;

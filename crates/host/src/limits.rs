@@ -13,12 +13,18 @@ pub const ACCEPT_PAUSE_MS: u64 = 50;
 
 /// From the first byte of a request head to its last. Slower senders hold memory for nothing.
 pub const HEADER_MS_DEFAULT: u32 = 5_000;
+/// A TLS handshake takes two round trips; this is for those who are very far away.
+pub const HANDSHAKE_MS_DEFAULT: u32 = 5_000;
+/// Handshakes of one worker at once: some tens of KiB each. Beyond it the oldest makes room.
+pub const HANDSHAKES_MAX: usize = 512;
 /// A new connection that sends nothing. Browsers open spare ones; ten seconds serve them.
 pub const FIRST_BYTE_MS_DEFAULT: u32 = 10_000;
 /// A connection between two requests.
 pub const IDLE_MS_DEFAULT: u32 = 60_000;
 /// A response of which the client takes no byte.
 pub const WRITE_STALL_MS_DEFAULT: u32 = 30_000;
+/// A tunnel, after an upgrade, without a byte in either direction. WebSockets ping more often.
+pub const TUNNEL_IDLE_MS_DEFAULT: u32 = 300_000;
 /// In-flight requests get this long to end when the process drains.
 pub const DRAIN_MS_DEFAULT: u32 = 10_000;
 /// Accepted but silent when the drain begins: the request is probably on its way.
@@ -46,6 +52,37 @@ pub const READ_BYTES: usize = 16 * 1_024;
 pub const JOINED_BYTES_MAX: usize = 4 * 1_024;
 /// Chunks a streaming answer may be ahead of its reader: then its sender has to wait or drop.
 pub const STREAM_CHUNKS_MAX: usize = 64;
+
+/// Streams of one HTTP/2 connection at once: more than a page asks for.
+pub const H2_STREAMS_MAX: u32 = 100;
+/// Bytes of one request's header list, counted as RFC 9113 does (6.5.2): with 32 for each line.
+pub const H2_HEADER_LIST_BYTES_MAX: u32 = HEAD_BYTES_MAX as u32;
+/// Bytes of the table that a client compresses its headers with; the protocol's default.
+pub const H2_TABLE_BYTES_MAX: u32 = 4 * 1_024;
+/// Streams reset by the client before we saw their request: a few when a page is left, more in
+/// an attack (CVE-2023-44487), which ends the connection.
+pub const H2_PENDING_RESETS_MAX: usize = 32;
+/// Streams that we reset for errors of the client, of one connection.
+pub const H2_LOCAL_RESETS_MAX: usize = 128;
+/// Requests given up before their answer, of one connection. Beyond it, and beyond half of
+/// all its requests, cancelling is what it came for.
+pub const H2_CANCELLED_MAX: u32 = 200;
+/// Bytes of a body that may be under way unread: of a stream, and of a connection.
+pub const H2_STREAM_WINDOW_BYTES: u32 = 64 * 1_024;
+pub const H2_CONNECTION_WINDOW_BYTES: u32 = 256 * 1_024;
+/// Bytes of a frame, and of an answer's piece: what a stalled stream can hold of ours.
+pub const H2_FRAME_BYTES_MAX: usize = 16 * 1_024;
+/// Bytes of a stream waiting to be sent: the piece that is taken, and the next.
+pub const H2_SEND_BYTES_MAX: usize = 2 * H2_FRAME_BYTES_MAX;
+/// Silence after which a peer is asked whether it is there, and how long it has to say so.
+pub const H2_PING_MS: u64 = 20_000;
+pub const H2_PONG_MS: u64 = 10_000;
+
+/// Certificates of one listener, names of one certificate, and bytes of a PEM file: a chain has
+/// a few thousand.
+pub const CERTIFICATES_MAX: usize = 1_024;
+pub const NAMES_PER_CERTIFICATE_MAX: usize = 256;
+pub const PEM_BYTES_MAX: u64 = 256 * 1_024;
 
 /// After an early answer the client may still be sending; what it sends is read and dropped,
 /// so that it sees the answer instead of a reset. Until it stops, or this long, or this much.

@@ -6,25 +6,22 @@
 //! An idle connection gives its buffers back and waits as a bare socket ("parked").
 //! This file must not decide which connection has to end: `worker.rs` does.
 
-use super::body::{Body, BodyCut, Upgrade};
-use super::framing::{Framing, Length};
-use super::io::Io;
+use super::body::{Body, Upgrade};
+use super::framing::Framing;
+use super::h2::Streams;
+use super::handshake::{TELLING_BYTES, Version, agree};
 use super::stats::Closed;
+use super::transport::{Transport, Wire};
 use super::worker::Worker;
-use super::{Service, door};
+use super::{Service, h1, h2};
 use crate::limits::{LINGER_BYTES_MAX, LINGER_MS, LINGER_READ_BYTES};
 use bytes::Bytes;
-use hyper::body::{Body as _, Frame, Incoming, SizeHint};
-use hyper::header::{CONNECTION, HeaderValue};
-use hyper::server::conn::http1;
-use hyper::service::HttpService;
+use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
-use std::cell::{Cell, RefCell};
-use std::convert::Infallible;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
@@ -40,14 +37,18 @@ pub(super) type Clock = Rc<Cell<u32>>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Connected; not a byte so far.
+    /// Connected; not a byte of HTTP so far, or, of HTTP/2, not a request.
     Fresh,
+    /// TLS is being agreed on.
+    Handshake,
     /// Part of a request head is here.
     Head,
     /// From the complete head to the last byte of the answer handed to the socket.
     Serving,
     /// Between two requests.
     Idle,
+    /// No HTTP any more: bytes go both ways after an upgrade.
+    Tunnel,
 }
 
 /// What the worker wants of a connection; obeyed at its next turn.
@@ -71,12 +72,16 @@ pub(super) struct ConnState {
     pub parked: Cell<bool>,
     pub slot: Cell<usize>,
     order: Cell<Order>,
-    had_body: Cell<bool>,
+    pub had_body: Cell<bool>,
+    /// The peer ended its side, or the connection broke.
+    pub gone: Cell<bool>,
     pub framing: Framing,
+    /// Of HTTP/2.
+    pub streams: OnceCell<Rc<Streams>>,
     pub clock: Clock,
     waker: RefCell<Option<Waker>>,
     /// Set with the 101 that is about to be sent.
-    upgrade: RefCell<Option<Upgrade>>,
+    pub upgrade: RefCell<Option<Upgrade>>,
 }
 
 impl ConnState {
@@ -89,7 +94,9 @@ impl ConnState {
             slot: Cell::new(usize::MAX),
             order: Cell::new(Order::None),
             had_body: Cell::new(false),
+            gone: Cell::new(false),
             framing: Framing::default(),
+            streams: OnceCell::new(),
             clock,
             waker: RefCell::new(None),
             upgrade: RefCell::new(None),
@@ -115,17 +122,26 @@ impl ConnState {
         }
     }
 
+    /// What to do now; to park is said once only.
+    pub fn ordered(&self) -> Order {
+        let order = self.order.get();
+        if order == Order::Park {
+            self.order.set(Order::None);
+        }
+        order
+    }
+
     /// Between two requests, and the last answer has left us whole.
     pub fn is_idle(&self) -> bool {
         self.phase.get() == Phase::Idle && self.blocked_ms.get().is_none()
     }
 
-    /// Told earlier, hyper would drop a head that has begun to arrive.
-    fn may_be_told_to_end(&self) -> bool {
-        self.phase.get() != Phase::Head
+    /// Told earlier, hyper would drop a head that has begun to arrive, or is about to.
+    pub fn may_be_told_to_end(&self) -> bool {
+        !matches!(self.phase.get(), Phase::Head | Phase::Fresh)
     }
 
-    fn listen_for_orders(&self, cx: &Context<'_>) {
+    pub fn listen_for_orders(&self, cx: &Context<'_>) {
         let mut waker = self.waker.borrow_mut();
         if !waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
             *waker = Some(cx.waker().clone());
@@ -133,238 +149,150 @@ impl ConnState {
     }
 }
 
-/// One request from its head to the end of its answer, however that comes about.
-struct InFlight(Rc<ConnState>);
-
-impl InFlight {
-    fn begin(state: &Rc<ConnState>, has_body: bool) -> Self {
-        state.enter(Phase::Serving);
-        state.had_body.set(has_body);
-        InFlight(state.clone())
-    }
-}
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.enter(Phase::Idle);
-    }
-}
-
-/// The answer's body, which ends the request when hyper lets go of it.
-struct Tracked {
-    body: Body,
-    _in_flight: InFlight,
-}
-
-impl hyper::body::Body for Tracked {
-    type Data = Bytes;
-    type Error = BodyCut;
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyCut>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 /// How one stretch of driving ended.
-enum End {
+pub(super) enum End {
     /// hyper is done; `Some` if the bytes were not HTTP that we accept.
     Finished(Option<Closed>),
     Parked,
     Ordered(Option<Closed>),
+    /// A 101 was sent; with what was read beyond the request.
+    Upgraded(Upgrade, Bytes),
 }
 
 /// Serves one connection to its end. Its place in the worker is given back by the caller.
 pub(super) async fn serve<S: Service>(
     worker: Rc<Worker<S>>,
-    mut stream: TcpStream,
+    tcp: TcpStream,
     peer: SocketAddr,
     state: Rc<ConnState>,
 ) {
-    let why = loop {
-        if let Err(why) = first_byte(&stream, &state).await {
-            break why;
-        }
-        state.parked.set(false);
-        let (end, socket, early) = drive(&worker, stream, peer, &state).await;
-        stream = socket;
-        if let (End::Finished(None), Some(upgrade)) = (&end, state.upgrade.take()) {
-            break tunnel(upgrade, stream, early, &state).await;
-        }
-        match end {
-            End::Parked => state.parked.set(true),
-            End::Ordered(why) => {
-                if why == Some(Closed::SlowHead) {
-                    // Best effort: it fits the socket's buffer, or the client reads nothing.
-                    let _ = stream.try_write(TOO_SLOW);
-                }
-                break why;
-            }
-            End::Finished(why) => {
-                if why.is_some() || state.had_body.get() {
-                    linger(&mut stream).await;
-                }
-                break why;
-            }
-        }
+    // Whoever sees a connection end may look at the counts at once: they come first.
+    let count = |why: Option<Closed>| why.into_iter().for_each(|why| worker.count_closed(why));
+    let (first, len) = match first_bytes(&tcp, &state).await {
+        Ok(first) => first,
+        Err(why) => return count(why),
     };
-    if let Some(why) = why {
-        worker.count_closed(why);
+    let wire = Wire::new(tcp, state.clone());
+    let (transport, version) = match agree(&worker, wire, &first[..len], &state).await {
+        Ok(agreed) => agreed,
+        Err(why) => return count(why),
+    };
+    state.parked.set(false);
+    let (end, transport) = match version {
+        Version::Http1 => {
+            let (end, transport) = serve_h1(&worker, transport, peer, &state).await;
+            (end, Some(transport))
+        }
+        Version::Http2 => h2::drive(&worker, transport, peer, &state).await,
+    };
+    match (end, transport) {
+        (End::Upgraded(upgrade, early), Some(transport)) => {
+            count(tunnel(upgrade, transport, early, &state).await);
+        }
+        (End::Finished(why), Some(mut transport)) => {
+            count(why);
+            if why.is_some() || state.had_body.get() || version == Version::Http2 {
+                linger(transport).await;
+            } else {
+                transport.part(b"").await;
+            }
+        }
+        (End::Ordered(why), Some(mut transport)) => {
+            count(why);
+            let last_word = match version {
+                Version::Http1 if why == Some(Closed::SlowHead) => TOO_SLOW,
+                Version::Http2 if state.is_idle() => h2::GOODBYE,
+                Version::Http1 | Version::Http2 => b"",
+            };
+            transport.part(last_word).await;
+        }
+        (End::Finished(why) | End::Ordered(why), None) => count(why),
+        (End::Parked | End::Upgraded(..), _) => {}
     }
 }
 
-/// Waits, holding no buffer, until the client sends something. `Err` says why not to go on.
+/// Drives HTTP/1 for as long as there is something to drive, and waits parked in between.
+async fn serve_h1<S: Service>(
+    worker: &Rc<Worker<S>>,
+    mut transport: Transport,
+    peer: SocketAddr,
+    state: &Rc<ConnState>,
+) -> (End, Transport) {
+    loop {
+        let (end, given_back) = h1::drive(worker, transport, peer, state).await;
+        transport = given_back;
+        if !matches!(end, End::Parked) {
+            return (end, transport);
+        }
+        state.parked.set(true);
+        if let Err(why) = first_bytes(transport.tcp(), state).await {
+            return (End::Ordered(why), transport);
+        }
+        state.parked.set(false);
+    }
+}
+
+/// Waits, holding no buffer, until the client sends something, and looks at its beginning. `Err`
+/// says why not to go on.
 /// Peeks, because a socket just accepted counts as readable until a read says otherwise.
-async fn first_byte(stream: &TcpStream, state: &ConnState) -> Result<(), Option<Closed>> {
+async fn first_bytes(
+    tcp: &TcpStream,
+    state: &ConnState,
+) -> Result<([u8; TELLING_BYTES], usize), Option<Closed>> {
+    let mut first = [0; TELLING_BYTES];
     poll_fn(|cx| {
         state.listen_for_orders(cx);
-        match state.order.get() {
+        match state.ordered() {
             Order::Close(why) => return Poll::Ready(Err(why)),
             // A fresh one may be about to send; its worker closes it if it does not.
             Order::Drain if state.is_idle() => return Poll::Ready(Err(None)),
             Order::Drain | Order::Park | Order::None => {}
         }
-        let mut byte = [0];
-        let peeked = ready!(stream.poll_peek(cx, &mut ReadBuf::new(&mut byte)));
-        Poll::Ready(if peeked.is_ok_and(|n| n > 0) {
-            Ok(())
-        } else {
-            Err(None)
-        })
+        match ready!(tcp.poll_peek(cx, &mut ReadBuf::new(&mut first))) {
+            Ok(n) if n > 0 => Poll::Ready(Ok((first, n))),
+            Ok(_) | Err(_) => Poll::Ready(Err(None)),
+        }
     })
     .await
 }
 
-async fn drive<S: Service>(
-    worker: &Rc<Worker<S>>,
-    stream: TcpStream,
+/// Asks the service, unless the door has refused already, and counts the answer.
+pub(super) async fn answer<S: Service>(
+    worker: &Worker<S>,
+    request: Request<Incoming>,
     peer: SocketAddr,
-    state: &Rc<ConnState>,
-) -> (End, TcpStream, Bytes) {
-    let io = Io::new(stream, state.clone(), worker.buffers.clone());
-    let service = answering(worker, peer, state);
-    // A connection accepted while draining gets one request; `told` says that hyper knows.
-    let mut told = state.order.get() == Order::Drain;
-    let http = if told {
-        &worker.last_request
-    } else {
-        &worker.http
+    judged: Result<(), StatusCode>,
+) -> Response<Body> {
+    let started = Instant::now();
+    let response = match judged {
+        Ok(()) => worker.service.call(request, peer).await,
+        Err(status) => {
+            worker.count_closed(Closed::Malformed);
+            refuse(status)
+        }
     };
-    // Boxed so that a parked connection does not keep the room of a busy one.
-    let mut conn = Box::new(http.serve_connection(io, service));
-    let end = poll_fn(|cx| {
-        state.listen_for_orders(cx);
-        loop {
-            match state.order.get() {
-                Order::Close(why) => return Poll::Ready(End::Ordered(why)),
-                Order::Park => {
-                    state.order.set(Order::None);
-                    if state.is_idle() {
-                        return Poll::Ready(End::Parked);
-                    }
-                }
-                Order::Drain if !told && state.may_be_told_to_end() => {
-                    told = true;
-                    Pin::new(&mut *conn).graceful_shutdown();
-                }
-                Order::Drain | Order::None => {}
-            }
-            if let Poll::Ready(result) = Pin::new(&mut *conn).poll(cx) {
-                let malformed = result.is_err_and(|e| e.is_parse() || e.is_parse_too_large());
-                return Poll::Ready(End::Finished(malformed.then_some(Closed::Malformed)));
-            }
-            // What the drain waited for may just have come about.
-            let tell = state.order.get() == Order::Drain && !told && state.may_be_told_to_end();
-            if !tell {
-                return Poll::Pending;
-            }
-        }
-    })
-    .await;
-    finish(end, *conn)
+    worker.count_answer(response.status().as_u16(), started.elapsed());
+    response
 }
 
-/// The service as hyper calls it: around ours, framing, counting and the notes of what goes on.
-fn answering<S: Service>(
-    worker: &Rc<Worker<S>>,
-    peer: SocketAddr,
-    state: &Rc<ConnState>,
-) -> impl HttpService<Incoming, ResBody = Tracked, Error = Infallible> {
-    let (worker, state) = (worker.clone(), state.clone());
-    hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        let head = state.framing.next(request.body().size_hint().exact());
-        let judged = door::judge_h1(&mut request, head);
-        let in_flight = InFlight::begin(&state, !request.body().is_end_stream());
-        let (worker, state) = (worker.clone(), state.clone());
-        async move {
-            let started = Instant::now();
-            let mut response = match judged {
-                Ok(_) => worker.service.call(request, peer).await,
-                Err(status) => {
-                    worker.count_closed(Closed::Malformed);
-                    refuse(status)
-                }
-            };
-            if judged.is_err() || judged == Ok(Length::Chunked) {
-                // Whatever follows a chunked body is never taken for a request.
-                response
-                    .headers_mut()
-                    .insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            worker.count_answer(response.status().as_u16(), started.elapsed());
-            if let Body::Upgrade(_) = response.body()
-                && response.status() == StatusCode::SWITCHING_PROTOCOLS
-                && let Body::Upgrade(upgrade) = std::mem::take(response.body_mut())
-            {
-                state.upgrade.replace(Some(upgrade));
-            }
-            Ok(response.map(|body| Tracked {
-                body,
-                _in_flight: in_flight,
-            }))
-        }
-    })
-}
-
-fn refuse(status: StatusCode) -> Response<Body> {
+pub(super) fn refuse(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = status;
     response
 }
 
-/// Takes the socket back from hyper. A connection that is "idle" with the beginning of a
-/// request in hyper's buffer is not idle but slow. What hyper read too far comes with it.
-fn finish<S>(end: End, conn: http1::Connection<Io, S>) -> (End, TcpStream, Bytes)
-where
-    S: HttpService<Incoming, ResBody = Tracked, Error = Infallible>,
-{
-    let parts = conn.into_parts();
-    let end = match end {
-        End::Parked if !parts.read_buf.is_empty() => End::Ordered(Some(Closed::SlowHead)),
-        End::Parked | End::Ordered(_) | End::Finished(_) => end,
-    };
-    (end, parts.io.into_socket(), parts.read_buf)
-}
-
 /// What comes after a 101, until it ends or the connection is ordered to.
 async fn tunnel(
     upgrade: Upgrade,
-    stream: TcpStream,
+    transport: Transport,
     early: Bytes,
     state: &Rc<ConnState>,
 ) -> Option<Closed> {
-    // Neither idle nor slow: how long it may be silent is the tunnel's own business.
-    state.enter(Phase::Serving);
-    let mut tunnel = upgrade.begin(Box::new(stream), early);
+    state.enter(Phase::Tunnel);
+    let mut tunnel = upgrade.begin(Box::new(transport), early);
     poll_fn(|cx| {
         state.listen_for_orders(cx);
-        match state.order.get() {
+        match state.ordered() {
             Order::Close(why) => Poll::Ready(why),
             Order::Drain => Poll::Ready(None),
             Order::Park | Order::None => tunnel.as_mut().poll(cx).map(|()| None),
@@ -375,14 +303,15 @@ async fn tunnel(
 
 /// Ends our side, then reads and drops what the client still sends, so that the kernel does not
 /// answer it with a reset that overtakes the answer.
-async fn linger(stream: &mut TcpStream) {
+async fn linger(mut transport: Transport) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let drained = async {
-        stream.shutdown().await?;
+        transport.shutdown().await?;
+        let wire = transport.wire();
         let mut scratch = vec![0; LINGER_READ_BYTES];
         let mut left = LINGER_BYTES_MAX;
         while left > 0 {
-            match stream.read(&mut scratch).await? {
+            match wire.read(&mut scratch).await? {
                 0 => break,
                 n => left = left.saturating_sub(n),
             }

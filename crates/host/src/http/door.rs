@@ -32,7 +32,6 @@ pub(super) fn judge_h1<B>(
 }
 
 /// Judges a request of HTTP/2, whose framing leaves nothing to interpret.
-#[expect(dead_code)] // until the commit that serves HTTP/2
 pub(super) fn judge_h2<B>(request: &mut Request<B>) -> Result<(), StatusCode> {
     if request.headers().len() > HEADERS_MAX {
         return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);

@@ -10,9 +10,13 @@ mod body;
 mod conn;
 mod door;
 mod framing;
+mod h1;
+mod h2;
+mod handshake;
 mod io;
 mod socket;
 mod stats;
+mod transport;
 mod worker;
 
 pub use body::{Body, BodyCut, BodyError, BodySender, Duplex, Relayed, Upgrade, read_body};
@@ -21,6 +25,7 @@ pub use stats::{Closed, HttpStats};
 
 use crate::drain::Drain;
 use crate::limits;
+use crate::tls::Tls;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use std::future::Future;
@@ -52,11 +57,20 @@ pub struct ListenOptions {
     /// Of all workers together. At the cap the worker that accepts closes its longest idle
     /// connection; if none of its own is idle, the new connection is closed at once.
     pub connections_max: usize,
+    /// Certificates; without them, plain TCP.
+    pub tls: Option<Tls>,
+    /// Also HTTP/2: agreed on in the handshake, or, on plain TCP, by who begins with its preface.
+    pub http2: bool,
+    /// Handshakes of one worker at once; beyond it the oldest makes room.
+    pub handshakes_max: usize,
+    pub handshake_ms: u32,
     pub header_ms: u32,
     pub first_byte_ms: u32,
     pub idle_ms: u32,
     pub write_stall_ms: u32,
     pub evict_idle_ms: u32,
+    /// After an upgrade, without a byte in either direction.
+    pub tunnel_idle_ms: u32,
     pub drain_ms: u32,
     /// How long, once draining, a connection that has not sent anything is still waited for.
     pub drain_fresh_ms: u32,
@@ -70,11 +84,16 @@ impl ListenOptions {
             addr,
             workers: 1,
             connections_max: limits::CONNECTIONS_MAX,
+            tls: None,
+            http2: false,
+            handshakes_max: limits::HANDSHAKES_MAX,
+            handshake_ms: limits::HANDSHAKE_MS_DEFAULT,
             header_ms: limits::HEADER_MS_DEFAULT,
             first_byte_ms: limits::FIRST_BYTE_MS_DEFAULT,
             idle_ms: limits::IDLE_MS_DEFAULT,
             write_stall_ms: limits::WRITE_STALL_MS_DEFAULT,
             evict_idle_ms: limits::EVICT_IDLE_MS_DEFAULT,
+            tunnel_idle_ms: limits::TUNNEL_IDLE_MS_DEFAULT,
             drain_ms: limits::DRAIN_MS_DEFAULT,
             drain_fresh_ms: limits::DRAIN_FRESH_MS_DEFAULT,
         }

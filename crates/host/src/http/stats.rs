@@ -11,28 +11,37 @@ use std::time::Duration;
 pub enum Closed {
     /// Sent nothing after connecting.
     Silent,
+    /// TLS was not agreed on, or not in time.
+    Handshake,
     /// The request head did not arrive in time.
     SlowHead,
     /// Nothing to do between requests.
     Idle,
     /// The client takes no byte of its answer.
     WriteStall,
+    /// The same for one stream of HTTP/2; its connection goes on.
+    StreamStall,
+    /// Began requests over HTTP/2 only to cancel them.
+    Flood,
     /// Made room for a new connection.
     Evicted,
     /// At the cap, and nobody was idle: the new connection was closed at once.
     Full,
-    /// Not HTTP that we accept: answered 400 or 431.
+    /// Not HTTP that we accept: answered 400, 414, 431 or 501.
     Malformed,
     /// Still busy when the time for draining was over.
     DrainCut,
 }
 
 impl Closed {
-    pub const ALL: [Closed; 8] = [
+    pub const ALL: [Closed; 11] = [
         Closed::Silent,
+        Closed::Handshake,
         Closed::SlowHead,
         Closed::Idle,
         Closed::WriteStall,
+        Closed::StreamStall,
+        Closed::Flood,
         Closed::Evicted,
         Closed::Full,
         Closed::Malformed,
@@ -44,9 +53,12 @@ impl Closed {
     pub fn label(self) -> &'static str {
         match self {
             Closed::Silent => "silent",
+            Closed::Handshake => "handshake",
             Closed::SlowHead => "slow_head",
             Closed::Idle => "idle",
             Closed::WriteStall => "write_stall",
+            Closed::StreamStall => "stream_stall",
+            Closed::Flood => "flood",
             Closed::Evicted => "evicted",
             Closed::Full => "full",
             Closed::Malformed => "malformed",

@@ -14,6 +14,7 @@ use crate::limits::{
 };
 use hyper::server::conn::http1;
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -28,6 +29,9 @@ pub(super) struct Worker<S> {
     pub http: http1::Builder,
     /// The same, for connections that get one request only.
     pub last_request: http1::Builder,
+    /// What a TLS listener offers.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub http2_plain: bool,
     options: ListenOptions,
     index: usize,
     stats: Arc<HttpStats>,
@@ -39,6 +43,8 @@ pub(super) struct Worker<S> {
     draining: Cell<bool>,
     /// Longest idle last, gathered at most once a sweep.
     evictable: RefCell<Vec<(Rc<ConnState>, u32)>>,
+    /// Oldest first; some may be over.
+    handshakes: RefCell<VecDeque<Rc<ConnState>>>,
     may_gather: Cell<bool>,
 }
 
@@ -62,6 +68,8 @@ impl<S: Service> Worker<S> {
             service,
             http,
             last_request,
+            tls: options.tls.as_ref().map(|tls| tls.config(options.http2)),
+            http2_plain: options.http2 && options.tls.is_none(),
             options,
             index,
             stats,
@@ -72,6 +80,7 @@ impl<S: Service> Worker<S> {
             emptied: Notify::new(),
             draining: Cell::new(false),
             evictable: RefCell::default(),
+            handshakes: RefCell::default(),
             may_gather: Cell::new(true),
         })
     }
@@ -81,6 +90,21 @@ impl<S: Service> Worker<S> {
     }
     pub fn count_answer(&self, status: u16, took: Duration) {
         self.stats.count_answer(self.index, status, took);
+    }
+
+    /// Takes note of a handshake; at the most, the oldest one makes room.
+    pub fn handshake_begins(&self, state: &Rc<ConnState>) {
+        let most = self.options.handshakes_max.max(1);
+        let mut all = self.handshakes.borrow_mut();
+        if all.len() >= most {
+            all.retain(|c| c.phase.get() == Phase::Handshake && c.slot.get() != usize::MAX);
+        }
+        if all.len() >= most
+            && let Some(oldest) = all.pop_front()
+        {
+            oldest.order(Order::Close(Some(Closed::Evicted)));
+        }
+        all.push_back(state.clone());
     }
 
     /// Accepts until the switch is thrown, then drains; returns when all connections ended or
@@ -196,6 +220,10 @@ impl<S: Service> Worker<S> {
             if order != Order::None {
                 conn.order(order);
             }
+            if let Some(streams) = conn.streams.get() {
+                let cut = streams.cut_untaken(now, self.options.write_stall_ms);
+                (0..cut).for_each(|_| self.count_closed(Closed::StreamStall));
+            }
         }
     }
 
@@ -213,10 +241,17 @@ impl<S: Service> Worker<S> {
         match conn.phase.get() {
             Phase::Fresh if self.draining.get() && age > o.drain_fresh_ms => Order::Close(None),
             Phase::Fresh if age > o.first_byte_ms => Order::Close(Some(Closed::Silent)),
+            Phase::Handshake if age > o.handshake_ms => Order::Close(Some(Closed::Handshake)),
             Phase::Head if age > o.header_ms => Order::Close(Some(Closed::SlowHead)),
             Phase::Idle if age > o.idle_ms => Order::Close(Some(Closed::Idle)),
             Phase::Idle if !conn.parked.get() && age > PARK_IDLE_MS => Order::Park,
-            Phase::Fresh | Phase::Head | Phase::Idle | Phase::Serving => Order::None,
+            Phase::Tunnel if age > o.tunnel_idle_ms => Order::Close(Some(Closed::Idle)),
+            Phase::Fresh
+            | Phase::Handshake
+            | Phase::Head
+            | Phase::Idle
+            | Phase::Serving
+            | Phase::Tunnel => Order::None,
         }
     }
 

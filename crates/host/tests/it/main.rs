@@ -10,3 +10,4 @@ mod many;
 mod process;
 mod strict;
 mod support;
+mod tls;
