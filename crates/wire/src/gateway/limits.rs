@@ -47,8 +47,16 @@ pub const PRERENDERED_PAGES_MAX: usize = 256;
 /// Names of fields that the recorder blanks.
 pub const REDACTED_NAMES_MAX: usize = 64;
 
-/// Limits: each is asked for each request that it matches; their names are labels.
-pub const RULE_NAMES_MAX: usize = 256;
+/// Limits: a request's rules are found as bits of one word; their names are labels.
+pub const RULE_NAMES_MAX: usize = 64;
+/// Limits of requests at once that may meet on one route: a request holds a slot of each.
+pub const ROUTE_SLOTS_MAX: usize = 4;
+/// Different limits among the overrides of one rule, in kinds (things) told apart by an index.
+pub const OVERRIDE_LEVELS_MAX: usize = 256;
+/// Seats of one waiting room, those inside included: what its memory holds.
+pub const ROOM_SEATS_SLOTS_MAX: u64 = 4_000_000;
+/// Requests in flight: the table of buyers has a place for each.
+pub const IN_FLIGHT_REQUESTS_MAX: u64 = 65_536;
 /// Attributes in one key.
 pub const KEY_ATTRIBUTES_MAX: usize = 4;
 /// Different headers in keys of all rules: facts have room for so many headers.

@@ -266,6 +266,7 @@ impl Limits {
             at: String::new(),
             version,
             rules: Vec::new(),
+            utc_offset: scalar::Offset { minutes: 0 },
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Which request goes where, and what is done for it on the way.
 
-use super::limits::{FEATURE_NAMES_MAX, HOST_NAMES_MAX, ROUTE_HEADERS_MAX, VALUE_CHARS_MAX};
+use super::limits::{
+    FEATURE_NAMES_MAX, HOST_NAMES_MAX, IN_FLIGHT_REQUESTS_MAX, ROUTE_HEADERS_MAX, VALUE_CHARS_MAX,
+};
 use super::listeners::HeaderValue;
 use super::scalar::{
-    FILE, FLAG, HEADER, HOST, Kind, NAME, PATH, SHARE, URL, bytes, list, span, text, whole,
+    FILE, FLAG, HEADER, HOST, Kind, NAME, PATH, URL, bytes, list, span, text, whole,
 };
 use super::shape::{Choice, Mapping, Need, Shape, mapping, one_of, words};
 use std::path::PathBuf;
@@ -23,16 +25,6 @@ words! {
     pub enum Method {
         Get "GET", Head "HEAD", Post "POST", Put "PUT", Patch "PATCH", Delete "DELETE",
         Options "OPTIONS",
-    }
-    /// What makes a request be tried again.
-    pub enum RetryOn {
-        /// No connection came about.
-        Connect "connect",
-        /// The connection ended before anything came back.
-        Reset "reset",
-        /// Nothing came back in time.
-        Timeout "timeout",
-        Status502 "502", Status503 "503", Status504 "504",
     }
     /// What the cache goes by.
     pub enum CacheMode {
@@ -58,8 +50,8 @@ mapping! {
         timeouts: RouteTimeouts = RouteTimeouts::ITEM, Need::Optional;
         /// Bytes of a body; the listener's where this is absent.
         body_bytes: Option<u64> = bytes(0, 16 << 30), Need::Optional;
-        /// When a request is tried again.
-        retry: Retry = Retry::ITEM, Need::Optional;
+        /// Whether a request with the idempotency header may be tried again, whatever its method.
+        retry_with_key: bool = FLAG, Need::Or("false");
         /// Whether answers are kept; not where this is absent.
         cache: Option<Cache> = Cache::ITEM, Need::Optional;
         /// Whether answers are compressed that the target did not compress.
@@ -114,16 +106,6 @@ mapping! {
         total: Option<Duration> = span(1, 24 * HOURS), Need::Optional;
     }
 
-    /// When a request is tried again, at another peer where there is one.
-    pub struct Retry {
-        /// Attempts after the first.
-        attempts: u64 = whole(0, 5), Need::Or("1");
-        /// After which failures. Where something was sent, only safe methods are tried again.
-        after: Vec<RetryOn> = list(&RetryOn::SHAPE, 6), Need::Or("connect, reset");
-        /// Whether a request with the idempotency header counts as safe.
-        idempotent_posts: bool = FLAG, Need::Or("false");
-    }
-
     /// How answers are kept.
     pub struct Cache {
         /// What it goes by.
@@ -158,14 +140,12 @@ mapping! {
     pub struct Overload {
         /// Whether it does.
         enabled: bool = FLAG, Need::Or("true");
-        /// Requests in flight that are always let in.
-        in_flight_min: u64 = whole(1, 100_000), Need::Or("8");
+        /// Requests in flight that are always let in: enough to notice recovery.
+        in_flight_min: u64 = whole(1, IN_FLIGHT_REQUESTS_MAX), Need::Or("4");
+        /// Requests in flight at the beginning, before anything was measured.
+        in_flight_start: u64 = whole(1, IN_FLIGHT_REQUESTS_MAX), Need::Or("32");
         /// Requests in flight that are never exceeded.
-        in_flight_max: u64 = whole(1, 1_000_000), Need::Or("10000");
-        /// Share of the processors above which the lowest classes are shed.
-        cpu_max: f64 = SHARE, Need::Or("0.9");
-        /// Requests in flight of one buyer while others are shed.
-        buyer_in_flight: u64 = whole(1, 10_000), Need::Or("4");
+        in_flight_max: u64 = whole(1, IN_FLIGHT_REQUESTS_MAX), Need::Or("4096");
     }
 }
 

@@ -6,7 +6,7 @@ use super::limits::{
 };
 use super::listeners::{Channel, Provenance};
 use super::routes::{Class, Method};
-use super::scalar::{KeyPart, Kind, NAME, RATE, Rate, SHARE, list, whole};
+use super::scalar::{KeyPart, Kind, NAME, Offset, RATE, Rate, SHARE, list, whole};
 use super::shape::{Need, Several, Shape, mapping, words};
 
 const QUOTA: Shape = Shape::Scalar(Kind::Quota);
@@ -35,6 +35,8 @@ mapping! {
         version: u64 = whole(1, 1), Need::Required;
         /// Every rule that fits is asked; a request is charged only if all agree.
         rules: Vec<Rule> = list(&Rule::ITEM, RULE_NAMES_MAX), Need::Optional;
+        /// When the day of a quota begins: how far local midnight is from that of UTC.
+        utc_offset: Offset = Shape::Scalar(Kind::Offset), Need::Or("+00:00");
     }
 
     /// One limit.

@@ -33,6 +33,8 @@ pub enum Kind {
     Quota,
     /// An instant with its zone.
     Instant,
+    /// Hours and minutes from UTC.
+    Offset,
     /// Address and port to listen on.
     Socket,
     /// Name or address, and port, of a peer.
@@ -64,9 +66,16 @@ pub enum Datum {
     Word(&'static str),
     Rate(Rate),
     Instant(Instant),
+    Offset(Offset),
     Socket(SocketAddr),
     Block(Block),
     KeyPart(KeyPart),
+}
+
+/// How far a clock is from UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offset {
+    pub minutes: i32,
 }
 
 /// So many in each period.
@@ -158,6 +167,7 @@ impl Kind {
             Kind::Rate => rate(text, false).map(Datum::Rate),
             Kind::Quota => rate(text, true).map(Datum::Rate),
             Kind::Instant => instant_ms(text).map(Datum::Instant),
+            Kind::Offset => offset(text).map(Datum::Offset),
             Kind::Socket => text.parse().ok().map(Datum::Socket),
             Kind::Peer => peer(text).map(Datum::Text),
             Kind::Block => block(text).map(Datum::Block),
@@ -200,6 +210,7 @@ impl Kind {
             Kind::Instant => {
                 "an instant with its zone such as 2026-11-11T00:00:00+01:00".to_owned()
             }
+            Kind::Offset => "hours and minutes from UTC such as +01:00".to_owned(),
             Kind::Socket => "address and port such as 0.0.0.0:8080 or [::]:8080".to_owned(),
             Kind::Peer => "host and port such as 10.0.0.7:8080 or shop.internal:8080".to_owned(),
             Kind::Block => "an address or a block such as 10.0.0.0/8".to_owned(),
@@ -259,7 +270,7 @@ macro_rules! from_datum {
     )* };
 }
 from_datum!(String: Text, PathBuf: Path, u64: Whole, f64: Number, bool: Flag, Duration: Span,
-    Rate: Rate, Instant: Instant, SocketAddr: Socket, Block: Block, KeyPart: KeyPart);
+    Rate: Rate, Instant: Instant, Offset: Offset, SocketAddr: Socket, Block: Block, KeyPart: KeyPart);
 
 /// Milliseconds since 1970, UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -350,6 +361,21 @@ fn rate(text: &str, daily: bool) -> Option<Rate> {
 fn instant_ms(text: &str) -> Option<Instant> {
     let stamp: jiff::Timestamp = text.parse().ok()?;
     u64::try_from(stamp.as_millisecond()).ok().map(Instant)
+}
+
+fn offset(text: &str) -> Option<Offset> {
+    let (sign, rest) = match text.as_bytes().first()? {
+        b'+' => (1, &text[1..]),
+        b'-' => (-1, &text[1..]),
+        _ => return None,
+    };
+    let (hours, minutes) = rest.split_once(':').filter(|_| rest.len() == 5)?;
+    let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    let (hours, minutes) = (hours.parse::<i32>().ok()?, minutes.parse::<i32>().ok()?);
+    let good = digits(&rest[..2]) && digits(&rest[3..]) && hours <= 14 && minutes < 60;
+    good.then_some(Offset {
+        minutes: sign * (hours * 60 + minutes),
+    })
 }
 
 fn host(text: &str) -> Option<String> {

@@ -206,6 +206,7 @@ fn scalar(kind: &Kind) -> Value {
         Kind::Rate => pattern("^[1-9][0-9]*/(s|min|h)$"),
         Kind::Quota => pattern("^[1-9][0-9]*/day$"),
         Kind::Instant => json!({"type": "string", "format": "date-time"}),
+        Kind::Offset => pattern("^[+-][0-9]{2}:[0-9]{2}$"),
         Kind::Socket => pattern("^(\\[[0-9A-Fa-f:.]+\\]|[0-9.]+):[0-9]+$"),
         Kind::Peer => pattern("^(\\[[0-9A-Fa-f:.]+\\]|[A-Za-z0-9._-]+):[0-9]+$"),
         Kind::Block => pattern("^[0-9A-Fa-f:.]+(/[0-9]+)?$"),

@@ -1,6 +1,6 @@
 //! What stands behind the door, and the rooms in which people wait before it.
 
-use super::limits::PEER_NAMES_MAX;
+use super::limits::{PEER_NAMES_MAX, ROOM_SEATS_SLOTS_MAX};
 use super::scalar::{
     FILE, FLAG, HOST, INSTANT, Instant, Kind, NAME, PATH, RATE, Rate, SHARE, list, span, whole,
 };
@@ -41,8 +41,8 @@ mapping! {
         resolve_every: Duration = span(1_000, 24 * HOURS), Need::Or("30s");
         /// When the whole pool is left alone for a while.
         breaker: Breaker = Breaker::ITEM, Need::Optional;
-        /// How many requests may be tried again.
-        retry_budget: RetryBudget = RetryBudget::ITEM, Need::Optional;
+        /// When a request is tried again.
+        retry: Retry = Retry::ITEM, Need::Optional;
     }
 
     /// One place that answers.
@@ -77,10 +77,12 @@ mapping! {
 
     /// Leaving out peers whose requests fail.
     pub struct Outliers {
-        /// Failures in a row.
-        failures: u64 = whole(1, 10_000), Need::Or("5");
-        /// For how long at first; it doubles each time, up to ten times.
-        eject: Duration = span(100, HOURS), Need::Or("10s");
+        /// Failures in a row; 0 never leaves one out.
+        failures: u64 = whole(0, 10_000), Need::Or("5");
+        /// For how long at first; it doubles each time.
+        eject: Duration = span(100, HOURS), Need::Or("2s");
+        /// The longest.
+        eject_max: Duration = span(100, 24 * HOURS), Need::Or("60s");
         /// Share of the peers that may be left out at once.
         eject_share_max: f64 = SHARE, Need::Or("0.5");
     }
@@ -126,21 +128,28 @@ mapping! {
         /// From when on an answer is slow.
         slow_after: Duration = span(1, HOURS), Need::Or("5s");
         /// Failures in a row that trip it.
-        consecutive: u64 = whole(1, 1_000_000), Need::Or("100");
+        consecutive: u64 = whole(1, 1_000_000), Need::Or("20");
         /// How long it is left alone at first; doubles each time.
-        pause: Duration = span(100, HOURS), Need::Or("2s");
+        pause: Duration = span(100, HOURS), Need::Or("500ms");
         /// The longest that it is left alone.
-        pause_max: Duration = span(100, 24 * HOURS), Need::Or("60s");
-        /// Requests that try it out afterwards.
+        pause_max: Duration = span(100, 24 * HOURS), Need::Or("5s");
+        /// Requests at once that try it out afterwards.
         probes: u64 = whole(1, 1_000), Need::Or("3");
+        /// Good ones among them until it is used again.
+        probes_good: u64 = whole(1, 1_000), Need::Or("5");
+        /// From when on such a request counts as lost.
+        probe_lost_after: Duration = span(1_000, HOURS), Need::Or("30s");
     }
 
-    /// How many requests may be tried again, so that retries do not pile up on a failing pool.
-    pub struct RetryBudget {
-        /// Share of the requests.
-        share: f64 = SHARE, Need::Or("0.1");
-        /// A second, however few requests there are.
-        minimum: Rate = RATE, Need::Or("5/s");
+    /// Trying a request again, at another peer where there is one. Only what is safe is: nothing of
+    /// it was sent, or its method changes nothing, or the route says that its key makes it safe.
+    pub struct Retry {
+        /// Attempts after the first.
+        attempts: u64 = whole(0, 5), Need::Or("2");
+        /// Whether an answer of 502, 503 or 504 is tried elsewhere.
+        bad_status: bool = FLAG, Need::Or("true");
+        /// Share of the requests that may be tried again, so that retries do not pile up.
+        budget: f64 = SHARE, Need::Or("0.2");
     }
 
     /// A room in which people wait before a route.
@@ -160,15 +169,17 @@ mapping! {
         /// How many are let in.
         admit: Rate = RATE, Need::Required;
         /// People inside at once.
-        inside: Option<u64> = whole(1, 10_000_000), Need::Optional;
+        inside: u64 = whole(1, ROOM_SEATS_SLOTS_MAX), Need::Or("100000");
         /// How long one who was let in may stay.
         pass: Duration = span(10_000, 24 * HOURS), Need::Or("10m");
         /// Who does not ask for so long has gone.
         abandoned_after: Duration = span(5_000, HOURS), Need::Or("60s");
         /// Who comes back within this time is next.
-        grace: Duration = span(0, HOURS), Need::Or("5m");
+        grace: Duration = span(1_000, HOURS), Need::Or("5m");
         /// People waiting at once.
-        places: u64 = whole(1, 10_000_000), Need::Or("1000000");
+        waiting: u64 = whole(1, ROOM_SEATS_SLOTS_MAX), Need::Or("1000000");
+        /// Units that one person may buy, for the odds that the page tells.
+        units_per_buyer: u64 = whole(1, 1_000_000), Need::Or("1");
         /// Secrets that sign tickets; the first signs, all of them are accepted. Where this is
         /// absent the instance makes one, which other instances do not have.
         key_files: Vec<PathBuf> = list(&FILE, 4), Need::Optional;

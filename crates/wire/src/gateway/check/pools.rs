@@ -2,6 +2,7 @@
 
 use super::{Known, SECRET, file, named, once};
 use crate::gateway::Gateway;
+use crate::gateway::limits::ROOM_SEATS_SLOTS_MAX;
 use crate::gateway::routes::Target;
 use crate::gateway::scalar::shown_ms;
 use crate::gateway::source::{Source, joined};
@@ -43,6 +44,11 @@ fn upstream_alone(source: &mut Source, upstream: &Upstream) {
     if breaker.pause > breaker.pause_max {
         let most = format!("at most pause_max, {}", ms(breaker.pause_max));
         source.wrong(&joined(at, "breaker.pause"), &ms(breaker.pause), &most);
+    }
+    let outliers = &upstream.outliers;
+    if outliers.eject > outliers.eject_max {
+        let most = format!("at most eject_max, {}", ms(outliers.eject_max));
+        source.wrong(&joined(at, "outliers.eject"), &ms(outliers.eject), &most);
     }
     let connections = &upstream.connections;
     if connections.idle > connections.most {
@@ -112,6 +118,22 @@ fn room_alone(source: &mut Source, room: &WaitingRoom) {
         }
         _ => {}
     }
+    if room.waiting + room.inside > ROOM_SEATS_SLOTS_MAX {
+        let found = format!("{} with those inside", room.waiting + room.inside);
+        let most = format!("at most {ROOM_SEATS_SLOTS_MAX}");
+        source.wrong(&joined(&room.at, "waiting"), &found, &most);
+    }
+    let rates = [
+        ("admit", Some(room.admit)),
+        ("open_above", room.open_above),
+        ("close_below", room.close_below),
+    ];
+    for (key, rate) in rates {
+        if let Some(rate) = rate.filter(|rate| !(1.0..=1e6).contains(&rate.per_second())) {
+            let found = format!("{} a second", rate.per_second());
+            source.wrong(&joined(&room.at, key), &found, "1 to 1000000 a second");
+        }
+    }
     for (index, key) in room.key_files.iter().enumerate() {
         let path = format!("{}.key_files[{index}]", room.at);
         file(source, &path, key, Some(SECRET));
@@ -120,13 +142,14 @@ fn room_alone(source: &mut Source, room: &WaitingRoom) {
 
 pub fn overload(source: &mut Source, gateway: &Gateway) {
     let overload = &gateway.overload;
-    if overload.in_flight_min > overload.in_flight_max {
-        let most = format!("at most in_flight_max, {}", overload.in_flight_max);
-        source.wrong(
-            "overload.in_flight_min",
-            &overload.in_flight_min.to_string(),
-            &most,
-        );
+    let (low, high) = (overload.in_flight_min, overload.in_flight_max);
+    let start = overload.in_flight_start;
+    if low > high {
+        let most = format!("at most in_flight_max, {high}");
+        source.wrong("overload.in_flight_min", &low.to_string(), &most);
+    } else if !(low..=high).contains(&start) {
+        let between = format!("from in_flight_min, {low}, to in_flight_max, {high}");
+        source.wrong("overload.in_flight_start", &start.to_string(), &between);
     }
 }
 

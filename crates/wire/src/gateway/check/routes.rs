@@ -29,9 +29,9 @@ pub fn routes(source: &mut Source, gateway: &Gateway, known: &Known, context: &C
             let most = format!("at most a listener's body_bytes, {}", shown_bytes(largest));
             source.wrong(&joined(&route.at, "body_bytes"), &shown_bytes(own), &most);
         }
-        if route.retry.idempotent_posts && route.idempotency_header.is_none() {
+        if route.retry_with_key && route.idempotency_header.is_none() {
             let what = "needs the route's idempotency_header, which is missing";
-            source.problem(&joined(&route.at, "retry.idempotent_posts"), what);
+            source.problem(&joined(&route.at, "retry_with_key"), what);
         }
         let times = &route.timeouts;
         if let (Some(head), Some(total)) = (times.head, times.total)

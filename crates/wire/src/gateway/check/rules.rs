@@ -2,9 +2,9 @@
 
 use super::{Known, named, once, refer};
 use crate::gateway::Context;
-use crate::gateway::limits::KEY_HEADERS_MAX;
+use crate::gateway::limits::{KEY_HEADERS_MAX, OVERRIDE_LEVELS_MAX, ROUTE_SLOTS_MAX};
 use crate::gateway::listeners::Provenance;
-use crate::gateway::rules::{Limits, Override, Rule, Scope};
+use crate::gateway::rules::{Limit, Limits, Override, Rule, Scope};
 use crate::gateway::scalar::{Instant, KeyPart};
 use crate::gateway::shape::Several;
 use crate::gateway::source::{Source, joined};
@@ -29,6 +29,29 @@ pub fn limits(source: &mut Source, limits: &Limits, known: Option<&Known>, conte
         }
     }
     headers(source, limits);
+    if let Some(known) = known {
+        slots(source, limits, known);
+    }
+}
+
+/// A request holds a slot of each limit of requests at once, and has room for few.
+fn slots(source: &mut Source, limits: &Limits, known: &Known) {
+    for route in &known.routes {
+        let meets = |rule: &&Rule| {
+            let routes = &rule.r#match.routes;
+            rule.concurrency.is_some() && (routes.is_empty() || routes.contains(route))
+        };
+        let met: Vec<&Rule> = limits.rules.iter().filter(meets).collect();
+        if let Some(beyond) = met.get(ROUTE_SLOTS_MAX) {
+            let found = format!("concurrency number {} on route {route:?}", met.len());
+            let path = joined(&beyond.at, "concurrency");
+            return source.wrong(
+                &path,
+                &found,
+                &format!("at most {ROUTE_SLOTS_MAX} on a route"),
+            );
+        }
+    }
 }
 
 fn kind(source: &mut Source, rule: &Rule) {
@@ -141,6 +164,18 @@ fn exceptions(source: &mut Source, rule: &Rule) {
             None => {
                 seen.insert(&one.key.0, (&one.at, Some(one)));
             }
+        }
+    }
+    let mut levels: Vec<Option<Limit>> = Vec::new();
+    for one in &rule.overrides {
+        let level = one.limit(rule);
+        if !levels.contains(&level) {
+            levels.push(level);
+        }
+        if levels.len() > OVERRIDE_LEVELS_MAX {
+            let most = format!("at most {OVERRIDE_LEVELS_MAX} different limits");
+            source.wrong(&one.at, &levels.len().to_string(), &most);
+            break;
         }
     }
     let mut allowed: Vec<(String, String)> = Vec::new();
