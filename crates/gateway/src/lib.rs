@@ -2,3 +2,9 @@
 //! end in process or at an upstream.
 //!
 //! It must not know the shop: a service in the same process is handed in by the binary.
+
+pub mod headers;
+mod limits;
+pub mod proxy;
+pub mod room;
+pub mod upstream;

@@ -1,0 +1,107 @@
+//! Every bound of the gateway, with its unit in the name or in the sentence above, and its reason.
+
+// ── upstreams and the proxy ────────────────────────────────────────────────────────────────────
+
+/// Pools of one configuration: more services than one door is put before.
+pub const POOLS_MAX: usize = 1_024;
+/// Peers of one pool; a request notes which of them it has tried in so many bits.
+pub const PEERS_MAX: usize = 256;
+pub const WEIGHT_MAX: u32 = 1_000;
+/// Weights are handled in thousandths, so that a slow start has steps.
+pub const WEIGHT_SCALE: u64 = 1_000;
+/// Random looks for two usable peers before all are looked at.
+pub const PICK_LOOKS_MAX: usize = 8;
+/// Addresses kept of one name.
+pub const ADDRESSES_MAX: usize = 64;
+/// Looking a name up more often than each second asks too much of name servers.
+pub const RESOLVE_MS_MIN: u64 = 1_000;
+/// A look-up that takes longer counts as failed; the next one will come.
+pub const RESOLVE_TIMEOUT_MS: u64 = 5_000;
+/// More health checks a second would be load instead of a look.
+pub const HEALTH_MS_MIN: u64 = 100;
+/// Bytes of the head of a health check's answer.
+pub const HEALTH_HEAD_BYTES_MAX: usize = 16 * 1_024;
+
+/// How often a worker looks at deadlines: the grain of every time-out of the proxy.
+pub const WATCH_MS: u64 = 20;
+/// How often a worker looks through its idle connections, in looks at deadlines.
+pub const SWEEP_EVERY_LOOKS: u32 = 10;
+
+/// Retries a fresh worker may make before requests have paid for any, in hundredths: five.
+pub const RETRY_BUDGET_START_PERCENT: u32 = 500;
+/// Saved-up retries, in hundredths: fifty. A quiet hour must not pay for a storm.
+pub const RETRY_BUDGET_MAX_PERCENT: u32 = 5_000;
+/// Retries of one request, whatever a pool says.
+pub const RETRIES_MAX: u32 = 8;
+
+/// Bytes of an upstream's answer head, and of trailers.
+pub const RESPONSE_HEAD_BYTES_MAX: usize = 32 * 1_024;
+/// Lines of an upstream's answer head.
+pub const RESPONSE_HEADERS_MAX: usize = 100;
+/// Room for so many lines at first; most answers have fewer.
+pub const ANSWER_HEADERS: usize = 16;
+/// Interim answers (1xx) before a final one.
+pub const INTERIM_MAX: u32 = 8;
+/// Bytes of a chunk's extension, which nobody needs.
+pub const CHUNK_EXTENSION_BYTES_MAX: usize = 256;
+/// A worker's read buffer; what is read is handed on without a copy.
+pub const READ_BYTES: usize = 32 * 1_024;
+/// With less room than this left in it, the read buffer is renewed.
+pub const READ_ROOM_BYTES_MIN: usize = 8 * 1_024;
+/// The first size of a worker's buffer for request heads.
+pub const HEAD_OUT_BYTES: usize = 4 * 1_024;
+/// A body up to this length is read before its request is sent: it can be sent again, travels
+/// with its head, and a slow client does not hold a connection.
+pub const BODY_BUFFER_BYTES_MAX: usize = 16 * 1_024;
+/// Request bodies, unless a route says otherwise.
+pub const REQUEST_BYTES_MAX_DEFAULT: u64 = 16 * 1_024 * 1_024;
+/// How long an upstream may take to say `100 Continue` before the body is sent all the same.
+pub const CONTINUE_MS: u64 = 1_000;
+/// Bytes in flight in each direction of a tunnel.
+pub const TUNNEL_BYTES: usize = 16 * 1_024;
+/// A busy HTTP/2 connection to an upstream that is silent for so long is asked whether it lives.
+pub const HTTP2_PING_MS: u64 = 10_000;
+/// Names in `Connection` that are obeyed; nobody has more to hide from the next hop.
+pub const CONNECTION_NAMES_MAX: usize = 16;
+/// Ranges of trusted proxies.
+pub const TRUSTED_MAX: usize = 1_024;
+/// Proxies in a row that are believed.
+pub const FORWARDED_HOPS_MAX: usize = 32;
+
+const _: () = {
+    assert!(
+        PEERS_MAX.is_multiple_of(64),
+        "tried peers are noted in whole words"
+    );
+    assert!(READ_ROOM_BYTES_MIN < READ_BYTES);
+    assert!(RETRY_BUDGET_START_PERCENT <= RETRY_BUDGET_MAX_PERCENT);
+};
+
+// ── the waiting room ───────────────────────────────────────────────────────────────────────────
+
+/// Characters of a room's name: it stands in cookies and paths.
+pub const ROOM_NAME_CHARS_MAX: usize = 32;
+/// A tick of a room in ms: ten times a second people are let in.
+pub const ROOM_TICK_MS: u64 = 100;
+/// The questions a second that all who wait may ask together.
+pub const ROOM_POLLS_PER_S: u64 = 20_000;
+/// Nobody asks more often; a person at the head of the line learns it so soon.
+pub const ROOM_POLL_MS_MIN: u64 = 2_000;
+/// Nobody asks more seldom, unless a million wait.
+pub const ROOM_POLL_MS_MAX: u64 = 30_000;
+/// Characters of the path to which a person returns.
+pub const ROOM_TO_CHARS_MAX: usize = 2_048;
+/// Buyers of one list: a room holds no more.
+pub const ROOM_LIST_BUYERS_MAX: usize = 4_000_000;
+/// Bytes of a list's file: 33 a buyer.
+pub const ROOM_LIST_FILE_BYTES_MAX: u64 = 33 * ROOM_LIST_BUYERS_MAX as u64;
+/// Buyers of one page of the public list: 330 kB.
+pub const ROOM_LIST_PAGE_BUYERS: usize = 10_000;
+/// Hashes on the way to a root, at most: two levels above the largest list. In pieces of 32 bytes.
+pub const ROOM_PATH_HASHES_MAX: usize = 24;
+/// Records that wait for the disk: half a second of the fastest arrivals.
+pub const ROOM_JOURNAL_QUEUE_RECORDS: usize = 65_536;
+/// Records of one write and sync: 256 KiB.
+pub const ROOM_JOURNAL_GROUP_RECORDS: usize = 8_192;
+/// Bytes of one room's journal; it begins anew with each start and whenever nobody waits.
+pub const ROOM_JOURNAL_BYTES_MAX: u64 = 1 << 30;

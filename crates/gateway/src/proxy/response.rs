@@ -1,0 +1,201 @@
+//! The head of an upstream's answer, read strictly.
+//!
+//! `httparse` reads lines; what they mean for the length of the body is decided here, and
+//! whatever could be read in two ways is refused: both a length and chunks, two lengths, other
+//! codings, lines without a carriage return, continued lines. It must not know sockets.
+
+use super::error::Malformed;
+use crate::headers::{Kind, clean_response, kind_of};
+use crate::limits::{RESPONSE_HEAD_BYTES_MAX, RESPONSE_HEADERS_MAX};
+use bytes::Bytes;
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
+};
+use hyper::{Method, StatusCode};
+use std::mem::MaybeUninit;
+
+/// How the end of a body is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Framing {
+    None,
+    Length(u64),
+    Chunked,
+    /// Where the connection ends.
+    ToEnd,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Head {
+    pub status: StatusCode,
+    pub framing: Framing,
+    /// The peer keeps the connection.
+    pub keeps: bool,
+}
+
+/// Reads a head from the beginning of `bytes`; `None` while it is not complete. `headers` is
+/// filled anew: a used map saves its memory from being given back and fetched again. It is
+/// cleaned of what ends at us, except after a 101.
+pub(super) fn parse(
+    bytes: &Bytes,
+    method: &Method,
+    headers: &mut HeaderMap,
+) -> Result<Option<(Head, usize)>, Malformed> {
+    let mut lines = [const { MaybeUninit::uninit() }; RESPONSE_HEADERS_MAX];
+    let mut response = httparse::Response::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    let length = match config.parse_response_with_uninit_headers(&mut response, bytes, &mut lines) {
+        Ok(httparse::Status::Complete(length)) if length <= RESPONSE_HEAD_BYTES_MAX => length,
+        Ok(httparse::Status::Partial) if bytes.len() < RESPONSE_HEAD_BYTES_MAX => {
+            return Ok(None);
+        }
+        Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(Malformed::HeadTooLarge),
+        Err(_) => return Err(Malformed::NotHttp),
+    };
+    if has_bare_line_feed(&bytes[..length]) {
+        return Err(Malformed::BareLineFeed);
+    }
+    let status = response.code.filter(|code| (100..600).contains(code));
+    let status = status.and_then(|code| StatusCode::from_u16(code).ok());
+    let (Some(status), Some(version)) = (status, response.version) else {
+        return Err(Malformed::NotHttp);
+    };
+    fill(headers, response.headers, bytes)?;
+    let framing = framing(method, status, version, headers)?;
+    let keeps = keeps(version, headers) && framing != Framing::ToEnd;
+    if status != StatusCode::SWITCHING_PROTOCOLS {
+        clean_response(headers);
+    }
+    let head = Head {
+        status,
+        framing,
+        keeps,
+    };
+    Ok(Some((head, length)))
+}
+
+/// Values share the memory of what was read.
+fn fill(
+    headers: &mut HeaderMap,
+    lines: &[httparse::Header<'_>],
+    bytes: &Bytes,
+) -> Result<(), Malformed> {
+    headers.clear();
+    for line in lines {
+        let name = HeaderName::from_bytes(line.name.as_bytes());
+        let value = if line.value.is_empty() {
+            Ok(HeaderValue::from_static(""))
+        } else {
+            HeaderValue::from_maybe_shared(bytes.slice_ref(line.value))
+        };
+        let (Ok(name), Ok(value)) = (name, value) else {
+            return Err(Malformed::NotHttp);
+        };
+        headers.append(name, value);
+    }
+    Ok(())
+}
+
+fn has_bare_line_feed(head: &[u8]) -> bool {
+    memchr::memchr_iter(b'\n', head).any(|at| at == 0 || head[at - 1] != b'\r')
+}
+
+/// RFC 9112, 6.3, without any of its leniency.
+fn framing(
+    method: &Method,
+    status: StatusCode,
+    version: u8,
+    headers: &mut HeaderMap,
+) -> Result<Framing, Malformed> {
+    let length = length_of(headers)?;
+    let chunked = chunked(version, headers)?;
+    if chunked && length.is_some() {
+        return Err(Malformed::LengthAndChunked);
+    }
+    let bodiless = status.is_informational() || status == StatusCode::NO_CONTENT;
+    if bodiless {
+        // These have no length, whatever they say.
+        headers.remove(CONTENT_LENGTH);
+    }
+    if bodiless || status == StatusCode::NOT_MODIFIED || *method == Method::HEAD {
+        return Ok(Framing::None);
+    }
+    Ok(match (chunked, length) {
+        (true, _) => Framing::Chunked,
+        (false, Some(0)) => Framing::None,
+        (false, Some(length)) => Framing::Length(length),
+        (false, None) => Framing::ToEnd,
+    })
+}
+
+fn length_of(headers: &HeaderMap) -> Result<Option<u64>, Malformed> {
+    let mut all = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(first) = all.next() else {
+        return Ok(None);
+    };
+    let digits = first.as_bytes();
+    let plain = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    if all.next().is_some() || !plain {
+        return Err(Malformed::Length);
+    }
+    let mut length = 0_u64;
+    for digit in digits {
+        let shifted = length.checked_mul(10);
+        let added = shifted.and_then(|n| n.checked_add(u64::from(digit - b'0')));
+        length = added.ok_or(Malformed::Length)?;
+    }
+    Ok(Some(length))
+}
+
+fn chunked(version: u8, headers: &HeaderMap) -> Result<bool, Malformed> {
+    let mut all = headers.get_all(TRANSFER_ENCODING).iter();
+    let Some(first) = all.next() else {
+        return Ok(false);
+    };
+    let only = all.next().is_none() && first.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if only && version == 1 {
+        Ok(true)
+    } else {
+        Err(Malformed::TransferEncoding)
+    }
+}
+
+fn keeps(version: u8, headers: &HeaderMap) -> bool {
+    let mut tokens = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|b| *b == b','))
+        .map(<[u8]>::trim_ascii);
+    if version == 1 {
+        !tokens.any(|token| token.eq_ignore_ascii_case(b"close"))
+    } else {
+        tokens.any(|token| token.eq_ignore_ascii_case(b"keep-alive"))
+    }
+}
+
+/// Trailers that may be passed on: none that frames, routes or ends at us.
+pub(super) fn trailers(bytes: &[u8]) -> Result<HeaderMap, Malformed> {
+    let mut lines = [httparse::EMPTY_HEADER; RESPONSE_HEADERS_MAX];
+    let parsed = httparse::parse_headers(bytes, &mut lines);
+    let Ok(httparse::Status::Complete((length, lines))) = parsed else {
+        return Err(Malformed::Trailers);
+    };
+    if length != bytes.len() || has_bare_line_feed(bytes) {
+        return Err(Malformed::Trailers);
+    }
+    let mut headers = HeaderMap::with_capacity(lines.len());
+    for line in lines {
+        let name = HeaderName::from_bytes(line.name.as_bytes());
+        let value = HeaderValue::from_bytes(line.value);
+        let (Ok(name), Ok(value)) = (name, value) else {
+            return Err(Malformed::Trailers);
+        };
+        headers.append(name, value);
+    }
+    let kept = |name: &HeaderName| kind_of(name.as_str()) == Kind::EndToEnd;
+    let taken: Vec<HeaderName> = headers.keys().filter(|n| !kept(n)).cloned().collect();
+    taken.iter().for_each(|name| drop(headers.remove(name)));
+    Ok(headers)
+}
+
+#[cfg(test)]
+mod tests;
