@@ -8,18 +8,20 @@ pub const RATE_REQUESTS_PER_SECOND_MAX: u64 = 10_000_000;
 pub const BURST_REQUESTS_MAX: u32 = 10_000_000;
 /// The longest period of a rate, in nanoseconds: a year.
 pub const RATE_PERIOD_NS_MAX: u64 = 366 * 24 * 3_600 * 1_000_000_000;
-/// Intervals and tolerances stop growing here, at 73 years in nanoseconds, so that sums of them
-/// fit a `u64`.
-pub const SPAN_NS_MAX: u64 = 1 << 61;
+/// Intervals and tolerances stop growing here, at two years in nanoseconds, so that a state fits
+/// the 58 bits of a table's entry for years.
+pub const SPAN_NS_MAX: u64 = 1 << 56;
+/// A daily quota and a number of slots, in requests: 24 bits of a table's entry.
+pub const COUNT_REQUESTS_MAX: u32 = (1 << 24) - 1;
 
-/// Keys of one rule's table: at up to 41 bytes each, 650 MB for a rule that needs them all.
+/// Keys of one rule's table: at up to 24 bytes each, 400 MB for a rule that needs them all.
 pub const KEYS_PER_RULE_MAX: usize = 1 << 24;
 /// Keys of one rule's table unless configured: more buyers than one instance serves at once.
 pub const KEYS_PER_RULE_DEFAULT: usize = 1_000_000;
 /// Keys of one shard on average when the table is full; bounds the work of one growth step to
 /// some ten microseconds.
 pub const KEYS_PER_SHARD: usize = 1_024;
-/// Buckets of three entries looked at before a full table forgets a key that is still live.
+/// Buckets of four entries looked at before a full table forgets a key that is still live.
 pub const EVICTION_BUCKETS: usize = 16;
 
 const _: () = {
@@ -27,8 +29,10 @@ const _: () = {
     // `shards × KEYS_PER_SHARD` is exact, and a place fits its 32-bit fields.
     assert!(KEYS_PER_RULE_MAX.is_multiple_of(KEYS_PER_SHARD) && KEYS_PER_SHARD.is_power_of_two());
     assert!(KEYS_PER_RULE_MAX < u32::MAX as usize);
-    // Now, a debt and an interval together.
-    assert!(SPAN_NS_MAX < u64::MAX / 4);
+    // A year, a burst and an interval together fit an entry.
+    assert!(RATE_PERIOD_NS_MAX < SPAN_NS_MAX && SPAN_NS_MAX < (1 << 58) / 3);
+    // A numerator fits an entry: it is below the number of requests a second.
+    assert!(RATE_REQUESTS_PER_SECOND_MAX <= COUNT_REQUESTS_MAX as u64);
 };
 
 // The waiting room.

@@ -151,7 +151,7 @@ fn ten_minutes_through_an_upstream_that_slows_fails_hangs_and_recovers() {
         );
         assert!(p99 <= 2.0, "seed {seed}: p99 {p99} times the unloaded one");
         // No stretch of ten seconds hides behind the mean.
-        for tens in quiet.chunks(10) {
+        for tens in quiet.chunks_exact(10) {
             let answered: usize = tens
                 .iter()
                 .map(|s| trace.ok_between(*s, s + 1).count())

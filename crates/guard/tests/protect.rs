@@ -4,3 +4,5 @@
 mod breaker;
 #[path = "protect/filters.rs"]
 mod filters;
+#[path = "protect/switches.rs"]
+mod switches;

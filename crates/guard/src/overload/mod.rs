@@ -37,7 +37,7 @@ use crate::limits::{
 };
 use crate::time::Nanos;
 use base::Bases;
-use probe::{Probe, Schedule};
+use probe::{Probe, Schedule, Verdict};
 use shares::Shares;
 use steer::{CpuCap, Window};
 
@@ -373,12 +373,12 @@ impl Overload {
             return;
         };
         match probe.verdict(now, self.config.limit_min) {
-            Ok(mut deeper) => {
+            Verdict::Deeper(mut deeper) => {
                 deeper.settle(self.load[0], &mut self.steps);
                 self.probe = Some(deeper);
             }
-            Err(None) => self.schedule.unsettled(now),
-            Err(Some(found)) => {
+            Verdict::Nothing => self.schedule.unsettled(now),
+            Verdict::Found(found) => {
                 let settled = self.bases.believe(&found);
                 self.schedule.done(now, settled);
                 self.view.probes += 1;

@@ -31,6 +31,15 @@ pub(super) struct Probe {
     back: u32,
 }
 
+/// What a step ends with.
+pub(super) enum Verdict {
+    /// It was a queue: the next step down.
+    Deeper(Probe),
+    Found(Found),
+    /// Most of the cohort failed.
+    Nothing,
+}
+
 /// What a probe found.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
@@ -116,10 +125,9 @@ impl Probe {
         now.since(self.begun).0 > latest.max(OVERLOAD_PROBE_MS_MIN * 1_000_000)
     }
 
-    /// The next step down, or what was found; nothing, if most of the cohort failed.
-    pub(super) fn verdict(self, now: Nanos, least: u32) -> Result<Probe, Option<Found>> {
+    pub(super) fn verdict(self, now: Nanos, least: u32) -> Verdict {
         if self.sums.samples * 2 < self.wanted {
-            return Err(None);
+            return Verdict::Nothing;
         }
         let inflation = self.sums.inflation();
         let (level_before, inflation_before) = self.before;
@@ -128,12 +136,12 @@ impl Probe {
         let elastic = inflation + self.sums.error() < queue;
         let deeper = (self.level * OVERLOAD_PROBE_STEP_DEPTH).floor();
         if elastic && deeper >= f64::from(least) {
-            return Ok(Probe::at(now, deeper, (self.level, inflation)));
+            return Verdict::Deeper(Probe::at(now, deeper, (self.level, inflation)));
         }
-        Err(Some(Found {
+        Verdict::Found(Found {
             sums: self.sums,
             of: self.of,
-        }))
+        })
     }
 }
 

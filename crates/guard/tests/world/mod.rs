@@ -218,7 +218,7 @@ impl World {
     fn arrive(&mut self, source: usize) {
         self.next_arrival(source, self.now);
         let Source { class, buyers, .. } = self.plan.sources[source];
-        let buyer = (source as u64 + 1) << 40 | self.dice.roll() % buyers;
+        let buyer = ((source as u64 + 1) << 40) | (self.dice.roll() % buyers);
         let buyer = NonZeroU64::new(buyer.wrapping_mul(0x9e37_79b9_7f4a_7c15)).map(Value);
         self.trace.offered[source] += 1;
         let now = Nanos(self.now);
