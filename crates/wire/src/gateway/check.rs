@@ -28,6 +28,8 @@ pub struct Known {
     pub rooms: Vec<String>,
     /// Features that some route shows.
     pub features: Vec<String>,
+    /// Routes with the features that they show.
+    pub shows: Vec<(String, Vec<String>)>,
     /// Routes whose answers are kept.
     pub cached: Vec<String>,
     /// What keys of rules can be made of; `None` where the gateway could not be read.
@@ -61,6 +63,9 @@ impl Known {
             && gateway.upstreams.len() == items(tree, "upstreams");
         for route in &gateway.routes {
             known.features.extend(route.features.iter().cloned());
+            known
+                .shows
+                .push((route.name.clone(), route.features.clone()));
             if route.cache.is_some() {
                 known.cached.push(route.name.clone());
             }
@@ -72,6 +77,14 @@ impl Known {
             sku: gateway.routes.iter().any(|route| route.sku.is_some()),
         });
         known
+    }
+    /// Routes that show a feature.
+    fn showing(&self, feature: &String) -> Vec<String> {
+        let shows = self
+            .shows
+            .iter()
+            .filter(|(_, features)| features.contains(feature));
+        shows.map(|(route, _)| route.clone()).collect()
     }
 }
 

@@ -68,7 +68,9 @@ pub const INSTANCE_CELLS_MAX: u64 = 1_000;
 
 /// Switches: names.
 pub const SWITCH_NAMES_MAX: usize = 256;
-/// Milliseconds that a switch may stay on: thirty days; what lasts longer is a deployment.
-pub const SWITCH_MS_MAX: u64 = 30 * 86_400_000;
+/// Milliseconds that a switch may stay on: a week; what lasts longer is a deployment.
+pub const SWITCH_MS_MAX: u64 = 7 * 86_400_000;
+/// Bytes of a switch's name, owner and reason: they are kept with each event.
+pub const SWITCH_TEXT_BYTES_MAX: usize = 256;
 /// Edits that an unknown key may be away from the one that is suggested, in characters.
 pub const SUGGESTION_CHARS_MAX: usize = 3;

@@ -18,6 +18,8 @@ words! {
     pub enum TlsVersion { Tls12 "1.2", Tls13 "1.3", }
     /// Where a request was made.
     pub enum Channel { Web "web", App "app", Pos "pos", }
+    /// Which header trusted proxies write the client's address to.
+    pub enum AddressHeader { XForwardedFor "x-forwarded-for", Forwarded "forwarded", }
     /// How a token is signed.
     pub enum Algorithm {
         Hs256 "HS256", Rs256 "RS256", Ps256 "PS256", Es256 "ES256", EdDsa "EdDSA",
@@ -94,6 +96,8 @@ mapping! {
 
     /// How the door knows who sends a request.
     pub struct Identity {
+        /// The header to which trusted proxies write the client's address.
+        address_header: AddressHeader = AddressHeader::SHAPE, Need::Or("x-forwarded-for");
         /// Where the signed-in buyer is found; the first place that has one counts.
         buyer: Vec<Buyer> = list(&Buyer::ITEM, IDENTITY_KEYS_MAX), Need::Optional;
         /// The cookie that tells devices apart.

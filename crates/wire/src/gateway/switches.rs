@@ -88,7 +88,7 @@ mapping! {
         /// It ends after this time and says so.
         max_duration: Duration = span(1_000, SWITCH_MS_MAX), Need::Required;
         /// Among switches that are on for the same route.
-        priority: u64 = whole(0, 1_000), Need::Or("100");
+        priority: u64 = whole(0, 255), Need::Or("100");
         /// How it begins.
         initial: Initial = Initial::SHAPE, Need::Or("off");
     }

@@ -169,7 +169,7 @@ fn all_problems_of_all_files_come_at_once() {
         .collect();
     let expected = [
         "gateway.yaml:3",
-        "gateway.yaml:53",
+        "gateway.yaml:54",
         "limits.yaml:8",
         "limits.yaml:21",
         "switches.yaml:5",

@@ -3,12 +3,14 @@
 use super::{Known, named, once, refer};
 use crate::gateway::Context;
 use crate::gateway::limits::{KEY_HEADERS_MAX, OVERRIDE_LEVELS_MAX, ROUTE_SLOTS_MAX};
-use crate::gateway::listeners::Provenance;
+use crate::gateway::listeners::{Channel, Provenance};
+use crate::gateway::routes::Method;
 use crate::gateway::rules::{Limit, Limits, Override, Rule, Scope};
 use crate::gateway::scalar::{Instant, KeyPart};
 use crate::gateway::shape::Several;
 use crate::gateway::source::{Source, joined};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 /// `known` is `None` where a limits file is checked for itself.
 pub fn limits(source: &mut Source, limits: &Limits, known: Option<&Known>, context: &Context) {
@@ -17,7 +19,7 @@ pub fn limits(source: &mut Source, limits: &Limits, known: Option<&Known>, conte
         kind(source, rule);
         scope(source, rule);
         key(source, rule, known);
-        exceptions(source, rule);
+        exceptions(source, rule, known);
         if let Some(known) = known {
             for (index, route) in rule.r#match.routes.iter().enumerate() {
                 let path = format!("{}.match.routes[{index}]", rule.at);
@@ -142,7 +144,7 @@ fn word(part: &KeyPart) -> String {
     }
 }
 
-fn exceptions(source: &mut Source, rule: &Rule) {
+fn exceptions(source: &mut Source, rule: &Rule, known: Option<&Known>) {
     let mut seen: BTreeMap<&[String], (&str, Option<&Override>)> = BTreeMap::new();
     if source.troubled(&joined(&rule.at, "key")) {
         return;
@@ -150,6 +152,7 @@ fn exceptions(source: &mut Source, rule: &Rule) {
     let parts = rule.key.len();
     for one in &rule.overrides {
         values(source, &joined(&one.at, "key"), &one.key, parts);
+        formed(source, &joined(&one.at, "key"), rule, &one.key.0, known);
         override_alone(source, rule, one);
         match seen.get(one.key.0.as_slice()) {
             Some((first, Some(other))) if same(one, other) => {
@@ -182,6 +185,7 @@ fn exceptions(source: &mut Source, rule: &Rule) {
     for (index, value) in rule.allow.iter().enumerate() {
         let path = format!("{}.allow[{index}]", rule.at);
         values(source, &path, value, parts);
+        formed(source, &path, rule, &value.0, known);
         if let Some((first, _)) = seen.get(value.0.as_slice()) {
             let what = format!("contradicts {first}: who is let through has no limit");
             source.problem(&path, what);
@@ -203,6 +207,31 @@ fn values(source: &mut Source, path: &str, values: &Several<String>, parts: usiz
     } else if found != parts {
         let expected = format!("one of {parts}, a value for each part of the rule's key");
         source.wrong(path, &format!("a key of {found}"), &expected);
+    }
+}
+
+/// Values that have a form of their own.
+fn formed(source: &mut Source, path: &str, rule: &Rule, key: &[String], known: Option<&Known>) {
+    for (part, text) in rule.key.iter().zip(key) {
+        let word = |words: &[&str]| words.contains(&text.as_str());
+        let found = format!("{text:?}");
+        match part {
+            KeyPart::Address if text.parse::<IpAddr>().is_err() => {
+                source.wrong(path, &found, "an address such as 192.0.2.7");
+            }
+            KeyPart::Method if !word(Method::WORDS) => {
+                source.wrong(path, &found, &Method::WORDS.join(", "));
+            }
+            KeyPart::Channel if !word(Channel::WORDS) => {
+                source.wrong(path, &found, &Channel::WORDS.join(", "));
+            }
+            KeyPart::Route => {
+                if let Some(known) = known {
+                    refer(source, path, text, "route", &known.routes);
+                }
+            }
+            _ => {}
+        }
     }
 }
 

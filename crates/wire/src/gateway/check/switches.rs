@@ -2,20 +2,27 @@
 
 use super::pools::ms;
 use super::{Known, file, named, once, refer};
+use crate::gateway::limits::SWITCH_TEXT_BYTES_MAX;
 use crate::gateway::source::{Source, joined};
-use crate::gateway::switches::{Action, Metric, Recovery, Switch, Switches};
+use crate::gateway::switches::{Action, Metric, Switch, Switches};
 use std::time::Duration;
 
 /// `known` is `None` where a switches file is checked for itself.
 pub fn switches(source: &mut Source, file: &Switches, known: Option<&Known>) {
     once(source, file.switches.iter().map(|s| named(&s.at, &s.name)));
-    for switch in &file.switches {
+    for (index, switch) in file.switches.iter().enumerate() {
+        places(source, switch, &file.switches[..index], known);
         place(source, switch, known);
         action(source, switch, known);
         times(source, switch);
         for (key, text) in [("owner", &switch.owner), ("reason", &switch.reason)] {
+            let path = joined(&switch.at, key);
             if text.trim().is_empty() {
-                source.wrong(&joined(&switch.at, key), "only spaces", "words");
+                source.wrong(&path, "only spaces", "words");
+            }
+            if text.len() > SWITCH_TEXT_BYTES_MAX {
+                let most = format!("at most {SWITCH_TEXT_BYTES_MAX}");
+                source.wrong(&path, &format!("{} bytes", text.len()), &most);
             }
         }
     }
@@ -55,6 +62,30 @@ fn place(source: &mut Source, switch: &Switch, known: Option<&Known>) {
             "feature of a route",
             &known.features,
         );
+    }
+}
+
+/// People of one route can be sent to one place only.
+fn places(source: &mut Source, switch: &Switch, earlier: &[Switch], known: Option<&Known>) {
+    let acts_on = |switch: &Switch| match (&switch.feature, known) {
+        (Some(feature), Some(known)) => known.showing(feature),
+        _ => switch.routes.clone(),
+    };
+    let Some(to) = &switch.to else {
+        return;
+    };
+    let own = acts_on(switch);
+    for other in earlier
+        .iter()
+        .filter(|other| other.to.as_ref().is_some_and(|at| at != to))
+    {
+        if let Some(route) = acts_on(other).iter().find(|route| own.contains(route)) {
+            let what = format!(
+                "sends route {route:?} to {to:?}, and {:?} sends it elsewhere, expected one place",
+                other.name
+            );
+            source.problem(&joined(&switch.at, "to"), what);
+        }
     }
 }
 
@@ -121,7 +152,7 @@ fn times(source: &mut Source, switch: &Switch) {
         return;
     };
     let at = |key: &str| joined(&trigger.at, key);
-    if trigger.below >= trigger.above && switch.recovery == Recovery::Automatic {
+    if trigger.below >= trigger.above {
         let less = format!("less than above, {}", trigger.above);
         source.wrong(&at("below"), &trigger.below.to_string(), &less);
     }
