@@ -43,7 +43,8 @@ impl Room {
 
     pub(super) fn earn(&mut self, now: Nanos) {
         let rate = u64::from(self.rules.admit_per_s);
-        let most = (rate * ROOM_BURST_MS * 1_000_000).max(PERSON);
+        // The part of a person that is left from the last tick does not count as saved up.
+        let most = rate * ROOM_BURST_MS * 1_000_000 + PERSON;
         let passed = now.since(self.credited).0.min(1_000 * 1_000_000);
         self.credit = (self.credit + passed * rate).min(most);
         self.credited = now;

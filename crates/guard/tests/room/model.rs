@@ -254,7 +254,7 @@ impl Model {
     fn earn(&mut self, now: Nanos) {
         let rate = u64::from(self.rules.admit_per_s);
         let passed = now.since(self.credited).0.min(SECOND);
-        let most = (rate * SECOND / 4).max(SECOND);
+        let most = rate * SECOND / 4 + SECOND;
         self.credit = (self.credit + passed * rate).min(most);
         self.credited = now;
     }

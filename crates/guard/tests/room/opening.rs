@@ -98,7 +98,29 @@ fn lets_in_at_the_stated_rate_and_never_faster() {
     desk.now = desk.now.plus(secs(20));
     desk.called.clear();
     desk.tick();
-    assert_eq!(desk.called.len(), 9, "a quarter of a second");
+    assert_eq!(desk.called.len(), 10, "a quarter of a second, and one");
+}
+
+#[test]
+fn small_rates_are_kept_as_well() {
+    for admit_per_s in 1..=12 {
+        let mut desk = Desk::open(Rules {
+            places: 1_000,
+            waiting_max: 1_000,
+            admit_per_s,
+            away_after: secs(1_000),
+            ..rules()
+        });
+        for person in 0..1_000 {
+            desk.ask(person);
+        }
+        desk.pass(secs(60));
+        let expected = 60 * admit_per_s as usize;
+        assert!(
+            desk.called.len().abs_diff(expected) <= 1,
+            "{admit_per_s} a second"
+        );
+    }
 }
 
 #[test]
