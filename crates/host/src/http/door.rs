@@ -65,10 +65,12 @@ fn judge_target<B>(request: &mut Request<B>) -> Result<(), StatusCode> {
         return Err(StatusCode::NOT_IMPLEMENTED);
     }
     let uri = request.uri();
+    let is_star = uri.path() == "*" && request.method() == Method::OPTIONS;
+    if !uri.path().starts_with('/') && !is_star {
+        return Err(StatusCode::BAD_REQUEST);
+    }
     let Some(authority) = uri.authority() else {
-        let known = uri.path().starts_with('/')
-            || (uri.path() == "*" && request.method() == Method::OPTIONS);
-        return known.then_some(()).ok_or(StatusCode::BAD_REQUEST);
+        return Ok(());
     };
     // Without a scheme it is the form of CONNECT. User names in front of a host mislead people.
     let is_http = matches!(uri.scheme_str(), Some("http" | "https"));

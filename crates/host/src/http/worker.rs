@@ -136,8 +136,9 @@ impl<S: Service> Worker<S> {
 
     async fn drain(self: &Rc<Self>, sweep: &mut tokio::time::Interval) {
         for conn in self.conns.borrow().iter() {
-            if conn.phase.get() == Phase::Fresh {
-                // Its time to speak counts from here, however long it was silent before.
+            if matches!(conn.phase.get(), Phase::Fresh | Phase::Idle) {
+                // Its time to speak counts from here, however long it was silent before. Who is
+                // idle goes at once, but a peer of HTTP/2 is first asked whether it has heard.
                 conn.since_ms.set(self.clock.get());
             }
             conn.order(Order::Drain);
@@ -239,7 +240,9 @@ impl<S: Service> Worker<S> {
             };
         }
         match conn.phase.get() {
-            Phase::Fresh if self.draining.get() && age > o.drain_fresh_ms => Order::Close(None),
+            Phase::Fresh | Phase::Idle if self.draining.get() && age > o.drain_fresh_ms => {
+                Order::Close(None)
+            }
             Phase::Fresh if age > o.first_byte_ms => Order::Close(Some(Closed::Silent)),
             Phase::Handshake if age > o.handshake_ms => Order::Close(Some(Closed::Handshake)),
             Phase::Head if age > o.header_ms => Order::Close(Some(Closed::SlowHead)),

@@ -99,6 +99,16 @@ fn plays_its_role() {
             say(server.addr);
             until_parent_lets_go();
         }
+        Ok("door") => {
+            raise_descriptors();
+            // One worker, so that whoever keeps it busy keeps everybody waiting.
+            let server = Server::start(|o| {
+                o.http2 = true;
+                (o.header_ms, o.first_byte_ms, o.write_stall_ms) = (1_000, 1_500, 1_000);
+            });
+            say(server.addr);
+            until_parent_lets_go();
+        }
         Ok("signals") => signals(),
         Ok(other) => panic!("no role {other:?}"),
         Err(_) => {}

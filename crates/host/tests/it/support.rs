@@ -27,6 +27,8 @@ const DESCRIPTORS: u64 = 11_000;
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// More than the buffers of both sockets hold.
 pub const FLOOD_BYTES: usize = 64 * 1024 * 1024;
+/// More than a window of HTTP/2, and nothing to make it from.
+pub const PAGE_BYTES: usize = 1024 * 1024;
 pub const BODY_MS: u64 = 400;
 
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
@@ -69,6 +71,7 @@ impl Service for Paths {
             "/open" => Response::new(self.stats.open().to_string().into()),
             "/worker" => Response::new(self.worker.to_string().into()),
             "/flood" => Response::new(vec![b'.'; FLOOD_BYTES].into()),
+            "/page" => Response::new(Body::Full(Bytes::from_static(&[b'.'; PAGE_BYTES]))),
             "/echo" => echo(request.into_body()).await,
             "/stream" => {
                 let (tx, body) = Body::stream();

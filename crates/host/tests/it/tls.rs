@@ -469,7 +469,7 @@ fn slow_and_stalled_readers_are_told_apart_behind_tls() {
     folder.make("a", &["a.test"]);
     let tls = Tls::load(&[folder.files("a", &[])]).unwrap();
     let server = Server::start(|o| {
-        (o.tls, o.write_stall_ms, o.idle_ms) = (Some(tls), 700, 2_500);
+        (o.tls, o.write_stall_ms, o.idle_ms) = (Some(tls), 700, 6_000);
     });
     let config = folder.client(|_| {});
     let mut slow = Client::connect(server.addr, &config, "a.test");
