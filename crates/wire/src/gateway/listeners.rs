@@ -172,7 +172,7 @@ mapping! {
         file: PathBuf = FILE, Need::Required;
         /// Share of the requests.
         sample: f64 = SHARE, Need::Required;
-        /// Headers, query fields and form fields that are blanked besides cookies and authorization.
+        /// Headers, query and form fields that are blanked besides cookies and authorization.
         redact: Vec<String> =
             list(&Shape::Scalar(Kind::Text(64)), super::limits::REDACTED_NAMES_MAX),
             Need::Optional;

@@ -270,7 +270,8 @@ macro_rules! from_datum {
     )* };
 }
 from_datum!(String: Text, PathBuf: Path, u64: Whole, f64: Number, bool: Flag, Duration: Span,
-    Rate: Rate, Instant: Instant, Offset: Offset, SocketAddr: Socket, Block: Block, KeyPart: KeyPart);
+    Rate: Rate, Instant: Instant, Offset: Offset, SocketAddr: Socket, Block: Block,
+    KeyPart: KeyPart);
 
 /// Milliseconds since 1970, UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
