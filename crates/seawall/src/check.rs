@@ -4,16 +4,22 @@ use crate::seed::Seed;
 use host::Exit;
 use host::config::{self, Sources};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use wire::gateway::{self, Context, FileKind};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Configuration file to check, together with the environment.
     #[arg(long)]
     config: Option<PathBuf>,
-    /// Campaign files to check, with their catalogues.
-    campaigns: Vec<PathBuf>,
+    /// Campaign files to check, with their catalogues; gateway files, with the limits and
+    /// switches that they name; limits and switches files for themselves.
+    files: Vec<PathBuf>,
+    /// The build that stands behind the door: limits that another one was measured for are
+    /// refused.
+    #[arg(long)]
+    build: Option<String>,
     /// Report as JSON.
     #[arg(long)]
     json: bool,
@@ -30,16 +36,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }),
         Err(found) => problems.push(found.to_string()),
     }
-    for path in &args.campaigns {
-        match Seed::load(path, None) {
-            Ok(seed) => {
-                let products = seed.products();
-                good.push(format!(
-                    "{}: a good campaign of {products} products",
-                    path.display()
-                ));
-            }
-            Err(found) => problems.push(format!("{found:#}")),
+    for path in &args.files {
+        match one(path, args.build.clone()) {
+            Ok(said) => good.push(format!("{}: {said}", path.display())),
+            Err(found) => problems.push(found),
         }
     }
     if args.json {
@@ -64,4 +64,37 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     } else {
         Exit::Usage.into()
     })
+}
+
+/// Checks one file as what its keys show it to be.
+fn one(path: &Path, build: Option<String>) -> Result<String, String> {
+    let now = jiff::Timestamp::now().as_millisecond();
+    let context = Context {
+        now_ms: u64::try_from(now).unwrap_or(0),
+        build,
+        services: None,
+    };
+    match FileKind::of(path) {
+        Some(FileKind::Gateway) => {
+            let door = gateway::load(path, &context).map_err(|found| found.to_string())?;
+            Ok(format!(
+                "a good gateway of {} routes, {} limits and {} switches",
+                door.gateway.routes.len(),
+                door.limits.rules.len(),
+                door.switches.switches.len()
+            ))
+        }
+        Some(FileKind::Limits) => {
+            let limits = gateway::load_limits(path, &context).map_err(|found| found.to_string())?;
+            Ok(format!("{} good limits", limits.rules.len()))
+        }
+        Some(FileKind::Switches) => {
+            let switches = gateway::load_switches(path).map_err(|found| found.to_string())?;
+            Ok(format!("{} good switches", switches.switches.len()))
+        }
+        None => {
+            let seed = Seed::load(path, None).map_err(|found| format!("{found:#}"))?;
+            Ok(format!("a good campaign of {} products", seed.products()))
+        }
+    }
 }

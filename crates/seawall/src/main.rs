@@ -5,7 +5,9 @@ mod check;
 mod import;
 mod inspect;
 mod metrics;
+mod queue;
 mod rehearse;
+mod schema;
 mod seed;
 mod up;
 
@@ -36,10 +38,16 @@ enum Verb {
         #[command(subcommand)]
         what: import::What,
     },
-    /// Check configuration and campaign files; every problem at once, nothing is started.
+    /// Check configuration, campaign, gateway, limits and switches files; every problem at once,
+    /// nothing is started.
     ///
     /// Example: seawall check --config seawall.yaml examples/double11/campaign.yaml
+    /// examples/gateway/shop.yaml
     Check(check::Args),
+    /// Print the JSON Schema of gateway.yaml, limits.yaml or switches.yaml.
+    ///
+    /// Example: seawall schema limits > limits.schema.json
+    Schema(schema::Args),
     /// Look at a journal that nobody writes.
     Journal {
         #[command(subcommand)]
@@ -54,6 +62,11 @@ enum Verb {
     ///
     /// Example: seawall rehearse examples/double11/campaign.yaml
     Rehearse(rehearse::Args),
+    /// Check the draw of a waiting room, from published files alone.
+    Queue {
+        #[command(subcommand)]
+        what: queue::What,
+    },
     /// What benchmarks need: session tokens for load generators.
     Bench {
         #[command(subcommand)]
@@ -87,9 +100,11 @@ fn main() -> ExitCode {
         Verb::Up(args) => up::run(&args),
         Verb::Import { what } => import::run(&what),
         Verb::Check(args) => check::run(&args),
+        Verb::Schema(args) => schema::run(&args),
         Verb::Journal { what } => inspect::run(&what),
         Verb::Rebuild { what } => inspect::rebuild(&what),
         Verb::Rehearse(args) => rehearse::run(&args),
+        Verb::Queue { what } => queue::run(&what),
         Verb::Bench { what } => bench::run(&what),
     };
     match done {
