@@ -3,6 +3,7 @@
 //!
 //! It must not know the shop: a service in the same process is handed in by the binary.
 
+pub mod config;
 pub mod headers;
 mod limits;
 pub mod proxy;
