@@ -25,6 +25,8 @@ pub struct Config {
     pub listen: SocketAddr,
     pub admin: SocketAddr,
     pub workers: usize,
+    /// Processors kept for each worker, unless they are shared with others.
+    pub pin: bool,
     pub data: PathBuf,
     pub cell: u16,
     /// Scheme, host and port as browsers send them in `Origin`, without a path.

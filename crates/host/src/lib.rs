@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod config;
+pub mod cores;
 pub mod data_folder;
 mod drain;
 mod exit;

@@ -10,7 +10,7 @@ use host::config::{self, Config, JwtAlgorithm, Sources};
 use host::http::{HttpStats, ListenOptions};
 use host::metrics::Metrics;
 use host::{Drain, Exit};
-use journal::{FileLog, Options, RealDisk, Recovery, Snapshots};
+use journal::{FileLog, Options, RealDisk, Snapshots};
 use sale::{Command, Ledger, Millis, Windows};
 use shop::payment::{Payments, Sandbox, SandboxOptions};
 use shop::{Front, Issuer, People, Sessions, Shop, ShopService};
@@ -95,8 +95,16 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     host::log::init(config.log.format, &config.log.level)?;
     host::data_folder::prepare(&config.data)?;
     let drain = Drain::new();
-    let (log, ledger, recovery) = open_journal(&config)?;
-    let engine = Engine::start(log, ledger, EngineOptions::default(), die)?;
+    let (log, ledger) = open_journal(&config)?;
+    let cores = match config.pin {
+        true => host::cores::plan(config.workers),
+        false => None,
+    };
+    let start = || Engine::start(log, ledger, EngineOptions::default(), die);
+    let engine = match &cores {
+        Some(cores) => host::cores::kept_to(&cores.rest, start),
+        None => start(),
+    }?;
     let desk = engine.desks().open();
     configure(&desk, &config)?;
     let follower = follow(&config, &engine)?;
@@ -107,7 +115,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     desk.block_on(shop.reload(&desk))
         .context("the catalogue was not loaded")?;
     shop.start()?;
-    serve(args, &config, &drain, &engine, &follower, &shop, &recovery)?;
+    serve(args, &config, cores, &drain, &engine, &follower, &shop)?;
     tracing::info!("drained; every accepted order is in the journal");
     drop(desk);
     follower.stop();
@@ -123,7 +131,7 @@ fn die(error: Fatal) {
     std::process::exit(1);
 }
 
-fn open_journal(config: &Config) -> anyhow::Result<(FileLog<RealDisk>, Ledger, Recovery)> {
+fn open_journal(config: &Config) -> anyhow::Result<(FileLog<RealDisk>, Ledger)> {
     let disk = RealDisk::new(&config.data);
     // With a good snapshot only what comes after it needs to be checked.
     let check_from = journal::survey(&disk, u64::MAX)
@@ -177,7 +185,8 @@ fn open_journal(config: &Config) -> anyhow::Result<(FileLog<RealDisk>, Ledger, R
         start.elapsed().as_secs_f64(),
         recovered.ledger.digest(),
     );
-    Ok((log, recovered.ledger, recovery))
+    tracing::info!(entries = recovery.last, epoch = recovery.epoch, "journal open");
+    Ok((log, recovered.ledger))
 }
 
 /// Journals the cell and the windows when they are not what the ledger has.
@@ -347,14 +356,15 @@ pub fn secret(path: &Path) -> anyhow::Result<[u8; 32]> {
 fn serve(
     args: &Args,
     config: &Config,
+    cores: Option<host::cores::Cores>,
     drain: &Drain,
     engine: &Engine,
     follower: &Follower,
     shop: &Arc<Shop>,
-    recovery: &Recovery,
 ) -> anyhow::Result<()> {
     let mut listen = ListenOptions::new("shop", config.listen);
     listen.workers = config.workers;
+    listen.cores = cores.map_or_else(Vec::new, |cores| cores.workers);
     listen.connections_max = config.http.connections_max;
     listen.header_ms = config.http.header_ms;
     listen.first_byte_ms = config.http.first_byte_ms;
@@ -405,7 +415,7 @@ fn serve(
         admin.local_addr(),
         token_path(config).display()
     );
-    tracing::info!(entries = recovery.last, epoch = recovery.epoch, "ready");
+    tracing::info!("ready");
     front.join();
     admin.join();
     Ok(())

@@ -9,7 +9,8 @@ use crate::service::Front;
 use crate::session;
 use crate::shop::{Shop, outcome_of};
 use bytes::Bytes;
-use hyper::{Method, Request, StatusCode};
+use host::http::Body;
+use hyper::{Method, Request, Response, StatusCode};
 use sale::{
     Command, CouponTerms, Currency, LineIndex, Money, OrderId, Outcome, Qty, SkuId, Text, UnitDelta,
 };
@@ -24,7 +25,8 @@ use wire::problem::Code;
 /// Requests that wait for the operators' thread.
 const QUEUE_MAX: usize = 256;
 
-type Asked = (Request<Bytes>, oneshot::Sender<Answer>);
+/// Whole answers: other bodies belong to the thread that made them.
+type Asked = (Request<Bytes>, oneshot::Sender<Response<Bytes>>);
 
 /// Hands requests to the operators' thread.
 #[derive(Clone, Debug)]
@@ -38,9 +40,10 @@ impl Operators {
         if self.queue.try_send((request, reply)).is_err() {
             return Problem::new(Code::Overloaded).answer();
         }
-        answer
-            .await
-            .unwrap_or_else(|_| Problem::new(Code::OutcomeUnknown).answer())
+        match answer.await {
+            Ok(answer) => answer.map(Body::from),
+            Err(_) => Problem::new(Code::OutcomeUnknown).answer(),
+        }
     }
 }
 
@@ -59,8 +62,10 @@ pub fn start_operators(shop: Arc<Shop>) -> std::io::Result<Operators> {
                     let front = Rc::clone(&front);
                     tokio::task::spawn_local(async move {
                         let answered = route(&front, &request).await;
+                        let answered = answered.unwrap_or_else(|problem| problem.answer());
+                        let whole = |body: Body| body.into_whole().expect("operators get it whole");
                         // An operator who hung up does not hear it.
-                        let _ = reply.send(answered.unwrap_or_else(|problem| problem.answer()));
+                        let _ = reply.send(answered.map(whole));
                     });
                 }
             });

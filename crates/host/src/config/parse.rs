@@ -18,6 +18,7 @@ pub(super) fn config(layers: &mut Layers) -> Option<Config> {
     let listen = l.value("listen", |t| t.parse().ok());
     let admin = l.value("admin", |t| t.parse().ok());
     let workers = l.value("workers", workers);
+    let pin = l.value("pin", |t| t.parse().ok());
     let data = l.value("data", path);
     let cell = l.value("cell", |t| number(t, 0..=CELLS_MAX - 1));
     let origins = l.value("origins", origins);
@@ -31,6 +32,7 @@ pub(super) fn config(layers: &mut Layers) -> Option<Config> {
         listen: listen?,
         admin: admin?,
         workers: workers?,
+        pin: pin?,
         data: data?,
         cell: cell?,
         origins: origins?,

@@ -54,6 +54,8 @@ pub struct ListenOptions {
     /// Port 0 takes a free one; see [`Listening::local_addr`].
     pub addr: SocketAddr,
     pub workers: usize,
+    /// The processor of each worker; empty lets the system choose.
+    pub cores: Vec<usize>,
     /// Of all workers together. At the cap the worker that accepts closes its longest idle
     /// connection; if none of its own is idle, the new connection is closed at once.
     pub connections_max: usize,
@@ -83,6 +85,7 @@ impl ListenOptions {
             name,
             addr,
             workers: 1,
+            cores: Vec::new(),
             connections_max: limits::CONNECTIONS_MAX,
             tls: None,
             http2: false,
@@ -144,7 +147,11 @@ where
         let (make, switch, ready) = (make.clone(), drain.clone(), ready.clone());
         let (options, stats) = (options.clone(), stats.clone());
         let thread = std::thread::Builder::new().name(format!("{}-{index}", options.name));
+        let core = options.cores.get(index).copied();
         let spawned = thread.spawn(move || {
+            if let Some(core) = core {
+                crate::cores::keep_to(&[core]);
+            }
             let runtime = Builder::new_current_thread()
                 .enable_io()
                 .enable_time()
