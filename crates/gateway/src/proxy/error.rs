@@ -23,7 +23,7 @@ impl Happened {
 
 /// No answer, and what is known about it.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{}{}", .why.text(), .peer.as_ref().map(|p| format!(" (peer {})", p.name())).unwrap_or_default())]
+#[error("{}", .why.text())]
 pub struct ProxyError {
     pub why: Why,
     pub happened: Happened,

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 impl Upstreams {
@@ -39,6 +40,36 @@ impl Upstreams {
         while tasks.join_next().await.is_some() {}
         // Fixed addresses without checks: nothing to do, but not done either.
         std::future::pending().await
+    }
+}
+
+/// Checks and look-ups on a thread of their own; dropping this ends them.
+#[derive(Debug)]
+pub struct Watching {
+    _until_dropped: oneshot::Sender<()>,
+}
+
+impl Watching {
+    /// A thread of its own, so that checks are on time while the workers drown.
+    pub fn start(upstreams: Arc<Upstreams>) -> std::io::Result<Watching> {
+        let (until_dropped, dropped) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()?;
+        let thread = std::thread::Builder::new().name("upstreams".into());
+        thread.spawn(move || {
+            runtime.block_on(async move {
+                tokio::select! {
+                    () = upstreams.watch() => {}
+                    // The sender sends nothing: it goes, and that is the message.
+                    _gone = dropped => {}
+                }
+            });
+        })?;
+        Ok(Watching {
+            _until_dropped: until_dropped,
+        })
     }
 }
 

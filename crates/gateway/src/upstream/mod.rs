@@ -17,6 +17,7 @@ mod spec;
 mod stats;
 mod watch;
 
+pub use health::Watching;
 pub use peer::{Peer, PeerState};
 pub use pool::{Pool, Upstreams};
 pub use spec::{

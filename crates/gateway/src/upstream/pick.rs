@@ -1,8 +1,8 @@
 //! Which peer: the less loaded of two taken at random by weight ("power of two choices").
 //!
-//! Two random looks find a lightly loaded peer nearly as well as looking at all of them, and do
-//! not send every worker to the same one at once. Equal loads leave the first look's choice, so
-//! that weights hold exactly on an idle pool.
+//! Two random looks, the first by weight, find a lightly loaded peer nearly as well as looking at
+//! all of them, and do not send every worker to the same one at once. Equal loads leave the first
+//! look's choice, so that weights hold exactly on an idle pool.
 
 use super::peer::{Peer, PeerState};
 use super::pool::Pool;
@@ -60,29 +60,30 @@ impl Pool {
             let may = self.spec().fail_open || usable(&peers[0], now_ms);
             return (may && !tried.has(0)).then_some(0);
         }
-        let mut first = None;
-        for _ in 0..PICK_LOOKS_MAX {
-            let Some(found) = self.look(dice, tried, now_ms) else {
-                continue;
-            };
-            match first {
-                None => first = Some(found),
-                Some(first) => return Some(self.less_loaded(first, found, now_ms)),
-            }
+        let looks = || 0..PICK_LOOKS_MAX;
+        let first = looks().find_map(|_| self.look_by_weight(dice, tried, now_ms));
+        if let Some(first) = first {
+            // Any other will do: its weight comes in when the two are compared.
+            let other = looks().find_map(|_| {
+                let step = 1 + dice.below(peers.len() as u64 - 1) as usize;
+                self.accept((first + step) % peers.len(), dice, tried, now_ms)
+            });
+            return Some(other.map_or(first, |other| self.less_loaded(first, other, now_ms)));
         }
         // Looks in vain: most of the pool is out. Then all are looked at.
-        first
-            .or_else(|| self.scan(dice, tried, now_ms, false))
-            .or_else(|| {
-                let open = self.spec().fail_open;
-                open.then(|| self.scan(dice, tried, now_ms, true)).flatten()
-            })
+        self.scan(dice, tried, now_ms, false).or_else(|| {
+            let open = self.spec().fail_open;
+            open.then(|| self.scan(dice, tried, now_ms, true)).flatten()
+        })
     }
 
-    fn look(&self, dice: &Dice, tried: &Tried, now_ms: u64) -> Option<usize> {
-        let total = *self.weights.last()?;
-        let at = dice.below(total);
+    fn look_by_weight(&self, dice: &Dice, tried: &Tried, now_ms: u64) -> Option<usize> {
+        let at = dice.below(*self.weights.last()?);
         let place = self.weights.partition_point(|sum| *sum <= at);
+        self.accept(place, dice, tried, now_ms)
+    }
+
+    fn accept(&self, place: usize, dice: &Dice, tried: &Tried, now_ms: u64) -> Option<usize> {
         let peer = &self.peers()[place];
         if tried.has(place) || !usable(peer, now_ms) {
             return None;
@@ -121,3 +122,6 @@ impl Pool {
 fn usable(peer: &Peer, now_ms: u64) -> bool {
     peer.state_at(now_ms) == PeerState::Usable
 }
+
+#[cfg(test)]
+mod tests;
