@@ -1,5 +1,5 @@
-//! The latency that each class has when nothing waits: a mean per class, because with means Little's
-//! law holds for any mix. It must not know why a sample was taken.
+//! The latency that each class has when nothing waits: a mean per class, because with means
+//! Little's law holds for any mix. It must not know why a sample was taken.
 
 use super::CLASSES;
 use super::probe::Found;
@@ -103,5 +103,30 @@ impl Bases {
         for base in &mut self.of {
             base.mean = (base.mean * factor).max(1.0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Bases, Nanos, OVERLOAD_FIRST_SAMPLES};
+
+    /// One answer that takes a minute counts as eight expected ones, once there is an expectation.
+    #[test]
+    fn one_that_hangs_is_not_many_that_are_slow() {
+        let mut bases = Bases::default();
+        let minute = Nanos::from_secs(60);
+        for _ in 0..OVERLOAD_FIRST_SAMPLES {
+            assert_eq!((bases.known(0), bases.capped(0, minute)), (None, 60e9));
+            bases.first(0, 10e6, 1.0);
+        }
+        assert_eq!(
+            (bases.known(0), bases.capped(0, minute)),
+            (Some(10e6), 80e6)
+        );
+        assert_eq!(
+            bases.capped(1, minute),
+            60e9,
+            "of another class nothing is known"
+        );
     }
 }

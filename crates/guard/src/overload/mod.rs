@@ -219,7 +219,8 @@ impl Overload {
     }
 
     /// A reading of how much CPU is used, 0 to 1 of what there is. More often than every
-    /// [`OVERLOAD_CPU_READING_MS_MIN`](crate::limits::OVERLOAD_CPU_READING_MS_MIN) they are skipped.
+    /// [`limits::OVERLOAD_CPU_READING_MS_MIN`](crate::limits::OVERLOAD_CPU_READING_MS_MIN) they
+    /// are skipped.
     pub fn cpu(&mut self, now: Nanos, share: f64) {
         let least = f64::from(self.config.limit_min);
         self.cpu.read(now, share, self.limit, least);
