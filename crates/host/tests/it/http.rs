@@ -379,3 +379,24 @@ fn after_a_101_the_connection_is_a_tunnel_with_what_came_early_and_ends_with_the
     client.expect_end("the drain ends tunnels");
     assert_eq!(server.stats.open(), 0);
 }
+
+#[test]
+fn a_tunnel_lasts_for_as_long_as_bytes_move() {
+    let server = Server::start(|o| (o.tunnel_idle_ms, o.idle_ms) = (600, 200));
+    let mut client = server.connect();
+    client.send("GET /upgrade HTTP/1.1\r\nHost: t\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
+    assert_eq!(client.answer().status, 101);
+    let started = Instant::now();
+    let mut heard = [0; 2];
+    client.stream.read_exact(&mut heard).unwrap();
+    assert_eq!(&heard, b"[]");
+    while started.elapsed() < Duration::from_millis(1_000) {
+        client.send("hi");
+        client.stream.read_exact(&mut heard).unwrap();
+        assert_eq!(&heard, b"hi");
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+    assert_eq!(server.stats.closed(Closed::Idle), 0);
+    client.expect_end("a silent tunnel");
+    assert_eq!(server.stats.closed(Closed::Idle), 1);
+}

@@ -2,7 +2,7 @@
 
 use crate::frames::{
     ACK, CONTINUATION, DATA, END_STREAM, Frames, GET, GOAWAY, HEADERS, PING, RST_STREAM,
-    WINDOW_UPDATE, frame, request, status_of,
+    WINDOW_UPDATE, frame, literal, request, status_of,
 };
 use crate::support::{PAGE_BYTES, Server, until};
 use host::http::Closed;
@@ -93,7 +93,12 @@ fn the_door_has_the_same_rules() {
     let target = format!("/{long}");
     let many: Vec<_> = (0..101).map(|_| ("x", "y")).collect();
     let t = (":authority", "t");
+    // One header remembered, then named by a byte each: 36 KB from 3.
+    let mut large = literal("x", &"y".repeat(3_000));
+    large[0] = 0x40;
+    let large = [request("GET", "/", &[t]), large, vec![0xbe; 11]].concat();
     let rows: Vec<(&str, Vec<u8>, Option<u16>)> = vec![
+        ("large headers", large, Some(431)),
         ("an authority", request("GET", "/", &[t]), Some(200)),
         (
             "a host instead",

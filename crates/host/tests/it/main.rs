@@ -1,5 +1,6 @@
 //! The tests of a process from outside: one binary, ports found at start, temporary folders.
 
+mod abuse;
 mod admin;
 mod child;
 mod config;

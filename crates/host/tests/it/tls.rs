@@ -514,3 +514,22 @@ fn slow_and_stalled_readers_are_told_apart_behind_tls() {
     );
     until("idle in the end", || server.stats.closed(Closed::Idle) == 1);
 }
+
+#[test]
+fn an_upgrade_takes_tls_along() {
+    let mut folder = Folder::new();
+    folder.make("a", &["a.test"]);
+    let (server, _) = serve(&folder, &[folder.files("a", &[])]);
+    let mut client = Client::connect(server.addr, &folder.client(|_| {}), "a.test");
+    let upgrade =
+        "GET /upgrade HTTP/1.1\r\nHost: t\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+    let mut heard = client.ask(upgrade);
+    assert!(heard.starts_with("HTTP/1.1 101"), "{heard}");
+    client.stream.write_all(b"hello").unwrap();
+    until("its greeting and the echo", || {
+        let mut some = [0; 64];
+        let n = client.stream.read(&mut some).unwrap();
+        heard.push_str(std::str::from_utf8(&some[..n]).unwrap());
+        heard.ends_with("[]hello")
+    });
+}
