@@ -3,9 +3,12 @@
 //!
 //! It must not know the shop: a service in the same process is handed in by the binary.
 
+pub mod access_log;
 pub mod config;
+pub mod door;
 pub mod headers;
 mod limits;
+pub mod mark;
 pub mod proxy;
 pub mod room;
 pub mod upstream;

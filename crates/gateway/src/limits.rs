@@ -105,3 +105,52 @@ pub const ROOM_JOURNAL_QUEUE_RECORDS: usize = 65_536;
 pub const ROOM_JOURNAL_GROUP_RECORDS: usize = 8_192;
 /// Bytes of one room's journal; it begins anew with each start and whenever nobody waits.
 pub const ROOM_JOURNAL_BYTES_MAX: u64 = 1 << 30;
+
+// ── the mark of rehearsals ─────────────────────────────────────────────────────────────────────
+
+/// Bytes of a run's name: it stands in a header, in logs and in labels.
+pub const MARK_RUN_BYTES_MAX: usize = 64;
+/// Bytes of a key: as many as SHA-256 gives.
+pub const MARK_KEY_BYTES_MIN: usize = 32;
+/// Bytes of a key's file; more is not a key.
+pub const MARK_KEY_BYTES_MAX: usize = 4_096;
+
+const _: () = assert!(MARK_RUN_BYTES_MAX < 256, "its length is one byte");
+
+// ── the door ───────────────────────────────────────────────────────────────────────────────────
+
+/// Idempotency keys under way that are watched; beyond it requests go on to the engine, which is
+/// exact. Some 32 bytes each.
+pub const DUPLICATE_KEYS_MAX: usize = 65_536;
+/// Seconds after which a key whose request never ended is forgotten.
+pub const DUPLICATE_LIFE_S: u64 = 60;
+/// SKUs of the filter for what is sold out.
+pub const SOLD_OUT_SKUS_MAX: usize = 1_000_000;
+/// Turned switches that operators can look up, in entries.
+pub const SWITCH_EVENTS_KEPT_ENTRIES: usize = 1_000;
+/// Requests of one tick whose latency is kept for the switches' p99.
+pub const LATENCIES_PER_TICK_REQUESTS_MAX: usize = 8_192;
+/// Bytes of a file that is an answer and stays in memory.
+pub const STATIC_FILE_BYTES_MAX: u64 = 4 << 20;
+/// Bytes of a waiting room's own key.
+pub const ROOM_KEY_BYTES_MIN: usize = 32;
+
+// ── access log and recorder ────────────────────────────────────────────────────────────────────
+
+/// Buffers of the access log: one for each worker, and for those of the configuration before.
+pub const ACCESS_WRITERS_MAX: usize = 1_024;
+/// A worker's buffer of lines in bytes; when it holds so much, further lines are dropped. A second
+/// of ten thousand requests is two.
+pub const ACCESS_BUFFER_BYTES_MAX: usize = 2 << 20;
+/// A buffer that reaches so many bytes is written at once: large enough for few system calls.
+pub const ACCESS_WAKE_BYTES: usize = 64 << 10;
+/// How long a line waits at most, if no buffer fills: short for whoever follows the file.
+pub const ACCESS_WRITE_MS: u64 = 100;
+/// Things that the log's thread is asked to do and has not yet done.
+pub const ACCESS_ORDERS: usize = 64;
+/// Bytes of a target in a line; longer ones are attacks or mistakes.
+pub const ACCESS_TARGET_BYTES_MAX: usize = 4_096;
+/// Bytes of every other text in a line.
+pub const ACCESS_TEXT_BYTES_MAX: usize = 1_024;
+
+const _: () = assert!(ACCESS_WAKE_BYTES * 2 <= ACCESS_BUFFER_BYTES_MAX);

@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod gateway;
 mod import;
 mod inspect;
 mod metrics;
@@ -33,6 +34,10 @@ enum Verb {
     ///
     /// Example: seawall up --campaign examples/double11/campaign.yaml --t0 +60s
     Up(up::Args),
+    /// Run the front door alone, in front of services of any kind.
+    ///
+    /// Example: seawall gateway examples/gateway/services.yaml
+    Gateway(gateway::Args),
     /// Bring data in; everything or nothing.
     Import {
         #[command(subcommand)]
@@ -98,6 +103,7 @@ fn main() -> ExitCode {
     };
     let done = match cli.verb {
         Verb::Up(args) => up::run(&args),
+        Verb::Gateway(args) => gateway::run(&args),
         Verb::Import { what } => import::run(&what),
         Verb::Check(args) => check::run(&args),
         Verb::Schema(args) => schema::run(&args),

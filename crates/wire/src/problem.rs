@@ -32,18 +32,18 @@ pub struct Meaning {
 }
 
 macro_rules! problems {
-    ($(
+    ($(#[$doc:meta])* $enum:ident: $(
         $name:ident $code:literal $status:literal $happened:ident $retry:expr, $title:literal;
     )*) => {
-        /// Every code, in the order of docs/api.md.
+        $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Code { $($name,)* }
+        pub enum $enum { $($name,)* }
 
-        impl Code {
-            pub const ALL: &'static [Code] = &[$(Code::$name,)*];
+        impl $enum {
+            pub const ALL: &'static [$enum] = &[$($enum::$name,)*];
             pub const fn meaning(self) -> Meaning {
                 match self {
-                    $(Code::$name => Meaning {
+                    $($enum::$name => Meaning {
                         code: $code,
                         status: $status,
                         title: $title,
@@ -57,6 +57,8 @@ macro_rules! problems {
 }
 
 problems! {
+    /// Every code of the shop, in the order of docs/api.md.
+    Code:
     SoldOut "sold_out" 409 No None, "Sold out";
     BuyerLimit "buyer_limit" 409 No None, "Limit per buyer reached";
     NotOpen "not_open" 409 No None, "Not on sale yet";
@@ -93,6 +95,23 @@ problems! {
     OutcomeUnknown "outcome_unknown" 500 Perhaps Some(1), "Please repeat with the same key";
 }
 
+problems! {
+    /// Every code of the front door: what it says before or instead of what is behind it.
+    DoorCode:
+    RateLimited "rate_limited" 429 No Some(1), "Too many requests";
+    Shed "shed" 503 No Some(1), "Very busy: nothing happened, please try again";
+    SwitchedOff "switched_off" 503 No Some(30), "Switched off for a while";
+    Gone "gone_for_now" 409 No None, "Sold out";
+    UnderWay "under_way" 409 Perhaps Some(1), "The same request is being worked on";
+    NoRoute "no_route" 404 No None, "There is nothing here";
+    BadRequest "bad_request" 400 No None, "The request cannot be passed on";
+    BodyTooLarge "body_too_large" 413 No None, "The request is too large";
+    BodyTooSlow "body_too_slow" 408 Perhaps Some(1), "The request took too long to arrive";
+    UpstreamDown "upstream_down" 503 No Some(1), "Not available right now: nothing happened";
+    UpstreamLost "upstream_lost" 502 Perhaps Some(1), "No answer: please repeat with the same key";
+    UpstreamSlow "upstream_slow" 504 Perhaps Some(1), "No answer in time: please repeat with the same key";
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +135,19 @@ mod tests {
                 "{code}"
             );
             assert!(happened != Happened::Perhaps || status == 500, "{code}");
+        }
+    }
+
+    #[test]
+    fn the_doors_codes_are_nobody_elses() {
+        let meanings = || {
+            let shop = Code::ALL.iter().map(|code| code.meaning());
+            shop.chain(DoorCode::ALL.iter().map(|code| code.meaning()))
+        };
+        let codes: BTreeSet<_> = meanings().map(|meaning| meaning.code).collect();
+        assert_eq!(codes.len(), Code::ALL.len() + DoorCode::ALL.len());
+        for meaning in meanings().filter(|meaning| meaning.status >= 500) {
+            assert!(meaning.retry_after_s.is_some(), "{}", meaning.code);
         }
     }
 }

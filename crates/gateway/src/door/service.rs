@@ -1,0 +1,553 @@
+//! One worker's side of the door: takes requests from a listener and performs what was decided.
+
+use super::answers::{self, No};
+use super::books::{self, Taken};
+use super::held::Held;
+use super::identity;
+use super::running::{Ready, Running};
+use super::{Counts, Door};
+use crate::config::{Asked, RouteSpec, TargetSpec, method};
+use crate::headers::Client;
+use crate::proxy::{ForwardContext, Happened, Proxy, ProxyError, Target, Why};
+use crate::room::{Entry, PREFIX};
+use guard::switches::Action;
+use guard::{Class, Ended, Facts, Headroom, RouteId};
+use host::http::{Body, Service};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, SET_COOKIE};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Response, StatusCode};
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use wire::problem::DoorCode;
+
+/// Features that are shielded for a request, for whoever renders its pages.
+pub const SHIELD: HeaderName = HeaderName::from_static("seawall-shield");
+
+/// A service in this process that routes may end at.
+pub trait InProcess: 'static {
+    /// Whether it goes by this name in routes.
+    fn is_called(&self, name: &str) -> bool;
+    /// Whose session a request carries, as an opaque text.
+    fn buyer(&self, parts: &Parts) -> Option<String>;
+    fn call(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> impl Future<Output = Response<Body>>;
+}
+
+/// A door with nothing in its own process.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoService;
+
+impl InProcess for NoService {
+    fn is_called(&self, _name: &str) -> bool {
+        false
+    }
+    fn buyer(&self, _parts: &Parts) -> Option<String> {
+        None
+    }
+    async fn call(&self, request: Request<Incoming>, _peer: SocketAddr) -> Response<Body> {
+        let no = No::new(DoorCode::NoRoute, "No service of this name runs here.");
+        answers::refuse(&no, request.headers())
+    }
+}
+
+/// The running configuration as one worker uses it.
+struct Local {
+    generation: u64,
+    running: Arc<Running>,
+    /// By the places of the pools.
+    targets: Vec<Option<Target>>,
+}
+
+/// The door as a service of a listener.
+pub struct DoorService<S> {
+    door: Arc<Door>,
+    service: S,
+    proxy: Proxy,
+    local: RefCell<Rc<Local>>,
+    tls: bool,
+    seen: Cell<u64>,
+}
+
+impl<S: InProcess> DoorService<S> {
+    /// Must be called on the worker, within its runtime. `tls`: whether the listener speaks it.
+    #[must_use]
+    pub fn new(door: Arc<Door>, service: S, tls: bool) -> Self {
+        let proxy = Proxy::new();
+        let local = Local::new(&door, &proxy);
+        DoorService {
+            seen: Cell::new(local.generation),
+            local: RefCell::new(Rc::new(local)),
+            door,
+            service,
+            proxy,
+            tls,
+        }
+    }
+
+    fn local(&self) -> Rc<Local> {
+        if self.door.generation() != self.seen.get() {
+            let fresh = Local::new(&self.door, &self.proxy);
+            self.seen.set(fresh.generation);
+            *self.local.borrow_mut() = Rc::new(fresh);
+        }
+        Rc::clone(&self.local.borrow())
+    }
+
+    async fn answer(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+        let (door, local) = (&self.door, self.local());
+        let running = &*local.running;
+        door.counts.requests.fetch_add(1, Ordering::Relaxed);
+        let client = Client::of(
+            request.headers(),
+            peer.ip(),
+            self.tls,
+            &running.compiled.trusted,
+        );
+        let (parts, body) = request.into_parts();
+        let mut facts = Facts::default();
+        let hasher = &door.hasher;
+        let of_service = |name: &str| {
+            let known = self.service.is_called(name);
+            known.then(|| self.service.buyer(&parts)).flatten()
+        };
+        let known = running
+            .identity
+            .find(&mut facts, &parts, &client, hasher, of_service);
+        if let Some(answer) = self.of_rooms(running, &parts, known.buyer.as_deref()) {
+            return answer;
+        }
+        let Some((id, route)) = find(running, &parts) else {
+            door.counts.refuse(DoorCode::NoRoute);
+            return answers::refuse(
+                &No::new(DoorCode::NoRoute, "No route takes this request."),
+                &parts.headers,
+            );
+        };
+        let place = usize::from(id.0);
+        running.counts[place]
+            .requests
+            .fetch_add(1, Ordering::Relaxed);
+        complete(&mut facts, running, route, id, &parts, hasher);
+        let entered = match self.enter(running, route, id, &facts, &parts, known.buyer.as_deref()) {
+            Ok(entered) => entered,
+            Err(refused) => {
+                running.counts[place]
+                    .refused
+                    .fetch_add(1, Ordering::Relaxed);
+                return *refused;
+            }
+        };
+        let shield = entered.shield.clone();
+        request = Request::from_parts(parts, body);
+        // Nobody outside tells services what to leave out.
+        request.headers_mut().remove(SHIELD);
+        if let Some(features) = &shield {
+            request.headers_mut().insert(SHIELD, features.clone());
+        }
+        let mut answer = self
+            .serve(&local, id, request, peer, (client, entered.held))
+            .await;
+        if answer.status().is_server_error() {
+            running.counts[place].failed.fetch_add(1, Ordering::Relaxed);
+        }
+        let out = answer.headers_mut();
+        if let Some(headroom) = &entered.headroom {
+            answers::announce(out, running.rule_name(headroom.rule), headroom);
+        }
+        for cookie in [known.device_cookie, entered.cookie].into_iter().flatten() {
+            out.append(SET_COOKIE, cookie);
+        }
+        answer
+    }
+
+    /// Everything under the rooms' own path.
+    fn of_rooms(
+        &self,
+        running: &Running,
+        parts: &Parts,
+        buyer: Option<&str>,
+    ) -> Option<Response<Body>> {
+        if running.rooms.is_empty() || !parts.uri.path().starts_with(PREFIX) {
+            return None;
+        }
+        let now = self.door.clocks.both();
+        let mut rooms = running.rooms.iter();
+        rooms.find_map(|room| room.serve(parts, buyer, now))
+    }
+
+    /// All that is asked before a request is served.
+    fn enter(
+        &self,
+        running: &Running,
+        route: &RouteSpec,
+        id: RouteId,
+        facts: &Facts,
+        parts: &Parts,
+        buyer: Option<&str>,
+    ) -> Result<Entered, Box<Response<Body>>> {
+        let door = &self.door;
+        let now = door.clocks.both();
+        let counts = &door.counts;
+        let no = |no: No<'_>| {
+            counts.refuse(no.code);
+            Err(Box::new(answers::refuse(&no, &parts.headers)))
+        };
+        let (acts, gone) = {
+            let mut books = door.books();
+            let acts = Acts::of(books.switches.decide(id, now.nanos));
+            let buys = matches!(facts.class, Class::Order | Class::Cart);
+            let gone = buys && facts.sku.is_some_and(|sku| books.sold_out.is_gone(sku));
+            (acts, gone)
+        };
+        if let Some(action) = acts.answer
+            && let Some(answer) = switched(running, id, action, counts, &parts.headers)
+        {
+            return Err(Box::new(answer));
+        }
+        if gone {
+            return no(No::new(
+                DoorCode::Gone,
+                "All units are sold or held. Held ones may come back.",
+            ));
+        }
+        let mut cookie = None;
+        if let Some(room) = route.room.and_then(|room| running.rooms.get(room)) {
+            match room.enter(parts, buyer, now) {
+                Entry::Open { cookie: passes } => cookie = passes,
+                Entry::Hold(answer) => {
+                    counts.held_in_room.fetch_add(1, Ordering::Relaxed);
+                    return Err(answer);
+                }
+            }
+        }
+        let pool = match route.target {
+            TargetSpec::Pool(pool) => Some(pool),
+            TargetSpec::Service(_) | TargetSpec::Static | TargetSpec::Redirect { .. } => None,
+        };
+        let key = key_under_way(door, route, facts, parts);
+        let asked = door.books().ask(facts, pool, key, now.nanos);
+        match asked {
+            Ok((taken, headroom)) => Ok(Entered {
+                held: self.held(taken, now.nanos),
+                headroom,
+                cookie,
+                shield: acts.shield(running),
+            }),
+            Err(books::No::Limit(refusal)) => {
+                let name = running.rule_name(refusal.rule);
+                counts.refuse(DoorCode::RateLimited);
+                Err(Box::new(answers::refuse(
+                    &No {
+                        code: DoorCode::RateLimited,
+                        detail: "This limit is used up for now.",
+                        retry_after: Some(refusal.retry_after),
+                        limit: Some((name, refusal.headroom)),
+                    },
+                    &parts.headers,
+                )))
+            }
+            Err(books::No::Shed { retry_after }) => no(No {
+                retry_after: Some(retry_after),
+                ..No::new(DoorCode::Shed, "More came than can be served well.")
+            }),
+            Err(books::No::Breaker { retry_after }) => no(No {
+                retry_after: Some(retry_after),
+                ..No::new(DoorCode::UpstreamDown, "What serves this is recovering.")
+            }),
+            Err(books::No::UnderWay) => no(No::new(
+                DoorCode::UnderWay,
+                "The first request with this key is not answered yet.",
+            )),
+        }
+    }
+
+    fn held(&self, taken: Taken, now: guard::Nanos) -> Rc<Held> {
+        Rc::new(Held::new(Arc::clone(&self.door), taken, now))
+    }
+
+    async fn serve(
+        &self,
+        local: &Rc<Local>,
+        id: RouteId,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        (client, held): (Client, Rc<Held>),
+    ) -> Response<Body> {
+        let running = &*local.running;
+        let place = usize::from(id.0);
+        let route = &running.compiled.routes[place];
+        let answer = match &route.target {
+            TargetSpec::Service(_) => self.service.call(request, peer).await,
+            TargetSpec::Pool(pool) => {
+                let Some(Some(target)) = local.targets.get(*pool) else {
+                    let no = No::new(DoorCode::NoRoute, "The pool of this route is gone.");
+                    return answers::refuse(&no, request.headers());
+                };
+                return self
+                    .forward(running, place, request, target, (client, held))
+                    .await;
+            }
+            TargetSpec::Static => {
+                let file = running.files.get(place).and_then(Option::as_ref);
+                file.map_or_else(|| Response::new(Body::Empty), |file| whole(file, &request))
+            }
+            TargetSpec::Redirect { to, status } => {
+                let answer = answers::redirect(to, *status);
+                answer.unwrap_or_else(|| Response::new(Body::Empty))
+            }
+        };
+        held.tell(match answer.status().is_server_error() {
+            // Turned away by the service's own bound: it lives.
+            true if answer.status() == StatusCode::SERVICE_UNAVAILABLE => Ended::Dropped,
+            true => Ended::Failed,
+            false => Ended::Ok,
+        });
+        self.door.counts.served.fetch_add(1, Ordering::Relaxed);
+        answer
+    }
+
+    async fn forward(
+        &self,
+        running: &Running,
+        place: usize,
+        request: Request<Incoming>,
+        target: &Target,
+        (client, held): (Client, Rc<Held>),
+    ) -> Response<Body> {
+        let accept = request.headers().get(hyper::header::ACCEPT).cloned();
+        let mut ctx = ForwardContext::new(client, &running.announce);
+        ctx.timeouts = running.timeouts[place];
+        ctx.request_bytes_max = running.body_bytes_max[place];
+        ctx.key_makes_safe = running.key_makes_safe[place];
+        ctx.keep = Some(Box::new(Rc::clone(&held)));
+        let asked = self.proxy.forward(request, target, ctx).await;
+        match asked {
+            Ok(answer) => {
+                held.tell(match answer.status().is_server_error() {
+                    true => Ended::Failed,
+                    false => Ended::Ok,
+                });
+                self.door.counts.served.fetch_add(1, Ordering::Relaxed);
+                answer
+            }
+            Err(error) => {
+                let (code, ended) = blame(&error);
+                held.tell(ended);
+                self.door.counts.refuse(code);
+                tracing::debug!(%error, route = place, "no answer from the upstream");
+                let mut headers = hyper::HeaderMap::new();
+                if let Some(accept) = accept {
+                    headers.insert(hyper::header::ACCEPT, accept);
+                }
+                let mut answer = answers::refuse(&No::new(code, error.why.text()), &headers);
+                if error.why == Why::Unsupported {
+                    *answer.status_mut() = StatusCode::NOT_IMPLEMENTED;
+                }
+                answer
+            }
+        }
+    }
+}
+
+impl<S: InProcess> Service for DoorService<S> {
+    async fn call(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+        self.answer(request, peer).await
+    }
+}
+
+impl Local {
+    fn new(door: &Door, proxy: &Proxy) -> Local {
+        // The number first: a swap in between is seen at the next look.
+        let generation = door.generation();
+        let running = door.running();
+        let names = running.compiled.pools.iter().map(|pool| &pool.name);
+        let target = |name: &String| running.upstreams.pool(name).map(|pool| proxy.target(pool));
+        Local {
+            generation,
+            targets: names.map(target).collect(),
+            running,
+        }
+    }
+}
+
+/// What a request got on its way in.
+struct Entered {
+    held: Rc<Held>,
+    headroom: Option<Headroom>,
+    cookie: Option<HeaderValue>,
+    shield: Option<HeaderValue>,
+}
+
+/// What switches say about one request, copied out of their lock.
+struct Acts {
+    answer: Option<Action>,
+    shields: [Option<guard::switches::FeatureId>; SHIELDS],
+}
+
+/// Features of one request that are passed on as shielded; more would be a page of its own.
+const SHIELDS: usize = 8;
+
+impl Acts {
+    fn of(actions: &[Action]) -> Acts {
+        let mut acts = Acts {
+            answer: actions.iter().copied().find(|action| action.is_answer()),
+            shields: [None; SHIELDS],
+        };
+        let features = actions.iter().filter_map(|action| match action {
+            Action::Shield(feature) => Some(*feature),
+            _ => None,
+        });
+        for (place, feature) in acts.shields.iter_mut().zip(features) {
+            *place = Some(feature);
+        }
+        acts
+    }
+
+    fn shield(&self, running: &Running) -> Option<HeaderValue> {
+        let features = &running.compiled.switches.set.features;
+        let names: Vec<&str> = self
+            .shields
+            .iter()
+            .flatten()
+            .filter_map(|id| features.get(usize::from(id.0)))
+            .map(|feature| feature.name.as_str())
+            .collect();
+        if names.is_empty() {
+            return None;
+        }
+        HeaderValue::from_str(&names.join(", ")).ok()
+    }
+}
+
+fn find<'a>(running: &'a Running, parts: &Parts) -> Option<(RouteId, &'a RouteSpec)> {
+    let of_header = || parts.headers.get(hyper::header::HOST)?.to_str().ok();
+    let host = parts.uri.host().or_else(of_header).unwrap_or("");
+    let id = running.compiled.router.find(&Asked {
+        host,
+        path: parts.uri.path(),
+        method: &parts.method,
+        headers: &parts.headers,
+    })?;
+    Some((id, running.compiled.route(id)?))
+}
+
+fn complete(
+    facts: &mut Facts,
+    running: &Running,
+    route: &RouteSpec,
+    id: RouteId,
+    parts: &Parts,
+    hasher: &super::Hasher,
+) {
+    facts.route = id;
+    facts.class = route.class;
+    facts.method = method_of(&parts.method);
+    facts.headers = identity::headers(parts, &running.compiled.key_headers, hasher);
+    facts.sku = route.sku.as_ref().and_then(|place| {
+        let sku = identity::sku(parts, place)?;
+        Some(crate::config::Digest::text(hasher, &sku))
+    });
+}
+
+fn method_of(asked: &Method) -> guard::Method {
+    use wire::gateway::routes::Method as Written;
+    match *asked {
+        Method::GET => method(Written::Get),
+        Method::HEAD => method(Written::Head),
+        Method::POST => method(Written::Post),
+        Method::PUT => method(Written::Put),
+        Method::PATCH => method(Written::Patch),
+        Method::DELETE => method(Written::Delete),
+        Method::OPTIONS => method(Written::Options),
+        _ => guard::Method::Other,
+    }
+}
+
+/// One buyer's key: somebody else's with the same text is another one.
+fn key_under_way(
+    door: &Door,
+    route: &RouteSpec,
+    facts: &Facts,
+    parts: &Parts,
+) -> Option<guard::Value> {
+    let key = identity::text(&parts.headers, route.idempotency.as_ref()?)?;
+    let who = facts.buyer.or(facts.address)?;
+    let both = format!("{:x}:{}:{key}", who.0, facts.route.0);
+    Some(crate::config::Digest::text(&door.hasher, &both))
+}
+
+/// What a switch puts in place of the answer. `None`: this one cannot; serve as usual.
+fn switched(
+    running: &Running,
+    id: RouteId,
+    action: Action,
+    counts: &Counts,
+    headers: &hyper::HeaderMap,
+) -> Option<Response<Body>> {
+    let file = |ready: Option<&Ready>| {
+        let ready = ready?;
+        let mut answer = Response::new(Body::from(ready.body.clone()));
+        answer
+            .headers_mut()
+            .insert(CONTENT_TYPE, ready.kind.clone());
+        Some(answer)
+    };
+    let answer = match action {
+        Action::Shed => {
+            counts.refuse(DoorCode::SwitchedOff);
+            let no = No::new(
+                DoorCode::SwitchedOff,
+                "An operator switched this off for a while.",
+            );
+            Some(answers::refuse(&no, headers))
+        }
+        Action::StaticPage(page) => file(running.pages.get(usize::from(page.0))),
+        Action::Stub(stub) => file(running.stubs.get(usize::from(stub.0))),
+        Action::RedirectSimplified => {
+            let redirects = &running.compiled.switches.redirects;
+            let to = redirects.get(usize::from(id.0))?.as_ref()?;
+            answers::redirect(to, 302)
+        }
+        Action::ServeStale | Action::Shield(_) => None,
+    }?;
+    counts.by_switch.fetch_add(1, Ordering::Relaxed);
+    Some(answer)
+}
+
+fn whole(file: &Ready, request: &Request<Incoming>) -> Response<Body> {
+    let body = match *request.method() {
+        Method::HEAD => Body::Empty,
+        _ => Body::from(file.body.clone()),
+    };
+    let mut answer = Response::new(body);
+    *answer.status_mut() = StatusCode::from_u16(file.status).unwrap_or(StatusCode::OK);
+    answer.headers_mut().insert(CONTENT_TYPE, file.kind.clone());
+    answer
+}
+
+/// What the client is told, and what breakers and overload control hear.
+fn blame(error: &ProxyError) -> (DoorCode, Ended) {
+    match error.why {
+        Why::BadHost | Why::Unsupported | Why::BodyBroken => (DoorCode::BadRequest, Ended::Dropped),
+        Why::BodyTooLarge => (DoorCode::BodyTooLarge, Ended::Dropped),
+        Why::BodyTooSlow => (DoorCode::BodyTooSlow, Ended::Dropped),
+        Why::NoPeer | Why::Busy | Why::WaitedInVain | Why::ConnectFailed | Why::ConnectTimeout => {
+            (DoorCode::UpstreamDown, Ended::Failed)
+        }
+        Why::HeadTimeout | Why::BodyTimeout | Why::TotalTimeout => {
+            (DoorCode::UpstreamSlow, Ended::TimedOut)
+        }
+        Why::Lost | Why::Malformed(_) => match error.happened {
+            Happened::No => (DoorCode::UpstreamDown, Ended::Failed),
+            Happened::Perhaps => (DoorCode::UpstreamLost, Ended::Failed),
+        },
+    }
+}
