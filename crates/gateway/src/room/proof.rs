@@ -7,7 +7,7 @@ use super::draw::{Hash, Inclusion, List, Run, Urn, root_of};
 use crate::limits::{ROOM_LIST_BUYERS_MAX, ROOM_PATH_HASHES_MAX};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use guard::room::Buyer;
+pub use guard::room::Buyer;
 use serde::{Deserialize, Serialize};
 
 pub const ALGORITHM: &str = "seawall.room.v1";
@@ -155,6 +155,10 @@ pub struct Check {
     pub good: bool,
     pub what: String,
 }
+
+/// A hash as an argument of a program.
+#[derive(Clone, Copy, Debug)]
+pub struct Digest(pub Hash);
 
 /// What the holder wrote down before; a transcript that was replaced as a whole fails it.
 #[derive(Clone, Debug, Default)]
