@@ -143,6 +143,42 @@ impl Gcra {
         }
     }
 
+    /// The same for a request of `hits`, which come all or not at all. No hits only look: what
+    /// conforms then leaves the key as it is.
+    #[must_use]
+    pub fn ask_for(&self, hits: u32, now: Nanos, tat: Tat) -> Cell {
+        let debt = self.debt(now, tat);
+        // More than may ever come at once have no wait after which they could.
+        let fits = hits <= self.burst;
+        let before_last = self.intervals_after(debt, hits.saturating_sub(1).min(self.burst - 1));
+        if !fits || before_last > self.tolerance {
+            let wait = match fits {
+                true => self.minus(before_last, self.tolerance),
+                false => debt.max(self.interval),
+            };
+            return Cell::TooEarly {
+                retry_after: up(wait),
+                reset: up(debt),
+            };
+        }
+        if hits == 0 {
+            return Cell::Conforms {
+                tat,
+                remaining: self.count(self.minus(self.tolerance, debt)) + 1,
+                reset: up(debt),
+            };
+        }
+        let after = self.plus(before_last, self.interval);
+        Cell::Conforms {
+            tat: Tat {
+                ns: now.0.saturating_add(after.ns),
+                part: after.part,
+            },
+            remaining: self.count(self.minus(self.tolerance, before_last)),
+            reset: up(after),
+        }
+    }
+
     /// As many requests as may come at once.
     #[must_use]
     pub fn burst(&self) -> u32 {
@@ -171,6 +207,17 @@ impl Gcra {
             ns: a.ns + b.ns + u64::from(carry),
             part: (part - u64::from(carry) * u64::from(self.parts)) as u32,
         }
+    }
+
+    /// `times` intervals behind `a`; at most a burst of them, so this stays within a span's bounds.
+    fn intervals_after(&self, a: Tat, times: u32) -> Tat {
+        let scaled = u128::from(self.scaled) * u128::from(times);
+        let parts = u128::from(self.parts);
+        let span = Tat {
+            ns: u64::try_from(scaled / parts).map_or(SPAN_NS_MAX, |ns| ns.min(SPAN_NS_MAX)),
+            part: (scaled % parts) as u32,
+        };
+        self.plus(a, span)
     }
 
     /// `a` is not less than `b`.

@@ -29,9 +29,9 @@ pub use facts::{Channel, Class, Facts, HEADERS_MAX, Method, Part, RouteId, Value
 pub use gcra::{Cell, Factor, Gcra, Tat};
 pub use overload::{Admission, Overload, OverloadConfig, OverloadPermit, OverloadView, ShedWhy};
 pub use rules::{
-    Counters, Day, Headroom, Key, Limit, Limits, Matcher, Missing, Mode, Override, PartValue,
-    Permit, Provenance, Refusal, Retired, Rule, RuleId, RuleProblem, RuleSet, RuleStatus, Scope,
-    Verdict,
+    Counters, Day, Description, Headroom, Key, Limit, Limits, Matcher, Missing, Mode, Override,
+    PartValue, Permit, Provenance, Refusal, Retired, Rule, RuleId, RuleProblem, RuleSet,
+    RuleStatus, Scope, Told, Verdict,
 };
 pub use sold_out::{Fed, SoldOut, SoldOutCounts};
 pub use time::Nanos;

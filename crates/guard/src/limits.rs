@@ -79,6 +79,9 @@ pub const BREAKER_BACKOFF_DOUBLINGS_MAX: u32 = 16;
 /// What a refused request is told while probes are under way: they take about that long.
 pub const BREAKER_PROBE_RETRY_MS: u64 = 1_000;
 
+/// Descriptions of one request, each a part of what another proxy knows of it: those of one route
+/// are a handful.
+pub const DESCRIPTIONS_MAX: usize = 16;
 /// Rules of one set: a request's rules are found as bits of a 64-bit word.
 pub const RULES_MAX: usize = 64;
 /// Parts of one key.

@@ -4,6 +4,10 @@
 //! All tables are touched before the first is read, so that the cache misses of several rules are
 //! waited for together.
 
+mod together;
+
+pub use together::{Description, Told};
+
 use super::check::{Masks, RuleSet};
 use super::ready::{Answer, Ready, Special};
 use super::verdict::{Counters, Headroom, Permit, Refusal, RuleId, Slot, Verdict};
@@ -31,6 +35,8 @@ pub struct Limits {
     serial: u32,
     /// What the request in hand was told; kept here so that no request allocates.
     asked: Box<[Asked]>,
+    /// The same of a request with several descriptions; grows as they come, within their bound.
+    met: Vec<together::Met>,
 }
 
 /// Rules and states that a swap took out of service. Large tables take a while to drop: let go of
@@ -111,6 +117,7 @@ impl Limits {
             share,
             serial: 0,
             asked: vec![NOT_ASKED; RULES_MAX].into(),
+            met: Vec::new(),
         };
         drop(limits.swap(set));
         limits

@@ -51,9 +51,19 @@ impl KeyMaker {
     /// `None`: a part is missing and the rule does not apply.
     #[inline]
     pub(super) fn tag(&self, facts: &Facts) -> Option<u64> {
+        self.tag_or(facts, self.missing)
+    }
+
+    /// `None`: a part is missing, whatever the rule makes of that.
+    pub(super) fn tag_of_whole(&self, facts: &Facts) -> Option<u64> {
+        self.tag_or(facts, Missing::Skip)
+    }
+
+    #[inline]
+    fn tag_or(&self, facts: &Facts, missing: Missing) -> Option<u64> {
         let mut tag = self.salt;
         for part in &self.parts[..self.len] {
-            let value = match (value(*part, facts), self.missing) {
+            let value = match (value(*part, facts), missing) {
                 (Some(value), _) => value,
                 (None, Missing::Shared) => ANONYMOUS,
                 (None, Missing::Skip) => return None,

@@ -7,7 +7,7 @@ mod key;
 mod ready;
 mod verdict;
 
-pub use ask::{Limits, Retired, RuleStatus};
+pub use ask::{Description, Limits, Retired, RuleStatus, Told};
 pub use check::{RuleProblem, RuleSet};
 pub use key::PartValue;
 pub use verdict::{Counters, Headroom, Permit, Refusal, RuleId, Verdict};

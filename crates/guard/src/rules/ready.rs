@@ -105,6 +105,42 @@ impl Ready {
         }
     }
 
+    /// The same for a request of several hits; zero hits only look. Slots are not asked.
+    pub(super) fn ask_for(
+        &self,
+        limit: u32,
+        hits: u32,
+        now: Nanos,
+        state: Tat,
+        days: &[Day],
+    ) -> Answer {
+        let bound = &self.enforced[limit as usize];
+        match &bound.kind {
+            Kind::Rate(gcra) => bound.rate_for(gcra, hits, now, state),
+            Kind::Concurrency => bound.refusal(Nanos(CONCURRENCY_RETRY_NS), Nanos(0)),
+            Kind::Quota { calendar } => {
+                let day = days[usize::from(*calendar)];
+                let is_today = state.ns > day.start.0;
+                let used = if is_today { state.part } else { 0 };
+                bound.quota(used, hits, now, day)
+            }
+        }
+    }
+
+    /// The same under a rate that came with the request.
+    pub(super) fn ask_instead(&self, limit: &Limit, hits: u32, now: Nanos, state: Tat) -> Answer {
+        let bound = bound(limit, Factor::ONE, self.rule.near_percent);
+        match &bound.kind {
+            Kind::Rate(gcra) => bound.rate_for(gcra, hits, now, state),
+            Kind::Concurrency | Kind::Quota { .. } => bound.refusal(Nanos(0), Nanos(0)),
+        }
+    }
+
+    /// A limit by its index, as it is written.
+    pub(super) fn written(&self, limit: u32) -> Limit {
+        self.written[limit as usize]
+    }
+
     /// Before this instant in a key's state, the key is as good as new.
     #[inline]
     pub(super) fn fresh(&self, now: Nanos, days: &[Day]) -> u64 {
@@ -158,6 +194,17 @@ impl Bound {
         }
     }
 
+    /// Refused, several hits may leave something for fewer.
+    fn rate_for(&self, gcra: &Gcra, hits: u32, now: Nanos, state: Tat) -> Answer {
+        let mut answer = self.rate(gcra.ask_for(hits, now, state));
+        if answer.charged.is_none()
+            && let Cell::Conforms { remaining, .. } = gcra.ask_for(0, now, state)
+        {
+            answer.remaining = remaining;
+        }
+        answer
+    }
+
     #[inline]
     fn count(&self, used: u32, until: u64, reset: Nanos, retry_after: Nanos) -> Answer {
         if used >= self.limit {
@@ -173,6 +220,29 @@ impl Bound {
             limit: self.limit,
             remaining,
             reset,
+            near: remaining <= self.near_left,
+        }
+    }
+
+    fn quota(&self, used: u32, hits: u32, now: Nanos, day: Day) -> Answer {
+        let left = day.end.since(now);
+        let free = self.limit.saturating_sub(used);
+        if free < hits.max(1) {
+            return Answer {
+                remaining: free,
+                ..self.refusal(left, left)
+            };
+        }
+        let remaining = free - hits;
+        Answer {
+            charged: Some(Tat {
+                ns: day.end.0,
+                part: used + hits,
+            }),
+            retry_after: Nanos(0),
+            limit: self.limit,
+            remaining,
+            reset: left,
             near: remaining <= self.near_left,
         }
     }
