@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod door;
 mod gateway;
 mod import;
 mod inspect;

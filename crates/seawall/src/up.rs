@@ -1,10 +1,12 @@
 //! `seawall up`: the whole shop in one process. Opens the journal, replays it, starts the engine,
 //! the follower, the shop and both listeners; ends in the opposite order.
 
+use crate::door::{self, InShop};
 use crate::metrics::EngineMetrics;
 use crate::seed;
 use anyhow::{Context, anyhow};
 use engine::{Desk, Engine, EngineOptions, Fatal};
+use gateway::door::{Administration, DoorMetrics, DoorService};
 use host::admin::{Admin, OperatorToken, Readiness};
 use host::config::{self, Config, JwtAlgorithm, Sources};
 use host::http::{HttpStats, ListenOptions};
@@ -47,6 +49,10 @@ pub struct Args {
     /// When the campaign opens instead of its own date: +15s, +5m, or an RFC 3339 instant.
     #[arg(long)]
     t0: Option<String>,
+    /// The front door's file (docs/gateway.md) instead of the one that is built in. Routes end at
+    /// `service: shop`; its listeners are not used.
+    #[arg(long)]
+    door: Option<PathBuf>,
     /// Write the addresses here once everything answers.
     #[arg(long)]
     ports_file: Option<PathBuf>,
@@ -185,7 +191,11 @@ fn open_journal(config: &Config) -> anyhow::Result<(FileLog<RealDisk>, Ledger)> 
         start.elapsed().as_secs_f64(),
         recovered.ledger.digest(),
     );
-    tracing::info!(entries = recovery.last, epoch = recovery.epoch, "journal open");
+    tracing::info!(
+        entries = recovery.last,
+        epoch = recovery.epoch,
+        "journal open"
+    );
     Ok((log, recovered.ledger))
 }
 
@@ -372,7 +382,12 @@ fn serve(
     listen.drain_ms = config.http.drain_ms;
     let (stats, admin_stats) = (HttpStats::new(), HttpStats::new());
     let for_workers = Arc::clone(shop);
-    let make = move |_worker| ShopService(Front::start(Arc::clone(&for_workers)));
+    let door = door::open(args.door.as_ref(), &config.data)?;
+    let at_door = Arc::clone(&door);
+    let make = move |_worker| {
+        let shop = ShopService(Front::start(Arc::clone(&for_workers)));
+        DoorService::new(Arc::clone(&at_door), InShop(shop), false)
+    };
     let front = host::http::start(&listen, make, drain.clone(), Arc::clone(&stats))?;
 
     let metrics = Metrics::new();
@@ -380,8 +395,10 @@ fn serve(
     metrics.with(|registry| {
         let collector = EngineMetrics::new(engine, follower, shop);
         registry.register_collector(Box::new(collector));
+        registry.register_collector(Box::new(DoorMetrics(Arc::clone(&door))));
     });
     let operators = shop::start_operators(Arc::clone(shop))?;
+    let doors = Administration(Arc::clone(&door));
     let draining = drain.clone();
     let admin = Admin {
         readiness: Arc::new(move || match draining.is_draining() {
@@ -391,14 +408,23 @@ fn serve(
         metrics,
         token: Arc::new(OperatorToken::load_or_create(&config.data)?),
         operator: Arc::new(move |request| {
-            let operators = operators.clone();
-            Box::pin(async move { operators.answer(request).await })
+            let (operators, doors) = (operators.clone(), doors.clone());
+            Box::pin(async move {
+                if let Some(answer) = doors.answer(&request) {
+                    return answer;
+                }
+                operators.answer(request).await
+            })
         }),
     };
     let admin = host::admin::start(config.admin, admin, drain.clone(), admin_stats)?;
     let reloader = shop.desks.clone();
     let reloaded = Arc::clone(shop);
+    door::keep(&door, shop, drain)?;
     host::signals::watch(drain.clone(), move || {
+        if let Err(error) = door.reload() {
+            tracing::error!(%error, "the door was not reloaded; the old one goes on");
+        }
         let desk = reloader.open();
         match desk.block_on(reloaded.reload(&desk)) {
             Ok(done) => tracing::info!(?done, "catalogue reloaded"),

@@ -19,6 +19,6 @@ pub use answer::Problem;
 pub use catalogue::{Catalogue, SaleState, terms_of};
 pub use operator::{Operators, start_operators};
 pub use people::{Issuer, IssuerError, People};
-pub use service::{Front, ROUTES, ShopService};
+pub use service::{Front, ROUTES, ShopService, buyer};
 pub use session::{Sessions, buyer_of_subject, request_id};
 pub use shop::{Parts, ReloadError, Reloaded, Shop, load_pictures};

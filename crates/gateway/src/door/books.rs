@@ -9,8 +9,8 @@ use crate::room::Now;
 use guard::switches::{MetricId, Switches};
 use guard::{
     Admission, Begun, Breaker, BreakerConfig, BreakerTicket, Day, DuplicateTicket, Duplicates,
-    Ended, Factor, Facts, Headroom, Limits, Nanos, Overload, OverloadPermit, Permit, Refusal,
-    Retired, SoldOut, Value, Verdict,
+    Ended, Factor, Facts, Limits, Nanos, Overload, OverloadPermit, Permit, Refusal, Retired,
+    SoldOut, Value, Verdict,
 };
 use std::sync::atomic::Ordering;
 
@@ -139,7 +139,7 @@ impl Books {
         pool: Option<usize>,
         key: Option<Value>,
         now: Nanos,
-    ) -> Result<(Taken, Option<Headroom>), No> {
+    ) -> Result<Taken, No> {
         let mut taken = Taken {
             generation: self.generation,
             ..Taken::default()
@@ -166,7 +166,8 @@ impl Books {
             }
         }
         if let Some(overload) = &mut self.overload {
-            match overload.admit(now, facts.class, facts.buyer) {
+            let who = facts.buyer.or(facts.device).or(facts.address);
+            match overload.admit(now, facts.class, who) {
                 Admission::Admitted(permit) => taken.overload = Some(permit),
                 Admission::Shed { retry_after, .. } => {
                     self.give_back(taken, now, Nanos(0), Ended::Dropped);
@@ -174,23 +175,20 @@ impl Books {
                 }
             }
         }
-        let headroom = match self.limits.ask(facts, now) {
-            Verdict::Allowed { permit, tightest } => {
-                taken.permit = Some(permit);
-                tightest
-            }
+        match self.limits.ask(facts, now) {
+            Verdict::Allowed { permit, .. } => taken.permit = Some(permit),
             Verdict::Refused(refusal) => {
                 self.give_back(taken, now, Nanos(0), Ended::Dropped);
                 return Err(No::Limit(refusal));
             }
-        };
+        }
         if let Some(place) = guarded
             && let Some(Some((_, _, breaker))) = self.breakers.get_mut(place)
             && let Ok(ticket) = breaker.ask(now)
         {
             taken.breaker = Some((place, ticket));
         }
-        Ok((taken, headroom))
+        Ok(taken)
     }
 
     pub fn give_back(&mut self, taken: Taken, now: Nanos, latency: Nanos, ended: Ended) {

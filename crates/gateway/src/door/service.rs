@@ -11,7 +11,7 @@ use crate::headers::Client;
 use crate::proxy::{ForwardContext, Happened, Proxy, ProxyError, Target, Why};
 use crate::room::{Entry, PREFIX};
 use guard::switches::Action;
-use guard::{Class, Ended, Facts, Headroom, RouteId};
+use guard::{Class, Ended, Facts, RouteId};
 use host::http::{Body, Service};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, SET_COOKIE};
@@ -159,9 +159,6 @@ impl<S: InProcess> DoorService<S> {
             running.counts[place].failed.fetch_add(1, Ordering::Relaxed);
         }
         let out = answer.headers_mut();
-        if let Some(headroom) = &entered.headroom {
-            answers::announce(out, running.rule_name(headroom.rule), headroom);
-        }
         for cookie in [known.device_cookie, entered.cookie].into_iter().flatten() {
             out.append(SET_COOKIE, cookie);
         }
@@ -200,12 +197,21 @@ impl<S: InProcess> DoorService<S> {
             counts.refuse(no.code);
             Err(Box::new(answers::refuse(&no, &parts.headers)))
         };
-        let (acts, gone) = {
+        let pool = match route.target {
+            TargetSpec::Pool(pool) => Some(pool),
+            TargetSpec::Service(_) | TargetSpec::Static | TargetSpec::Redirect { .. } => None,
+        };
+        let key = key_under_way(door, route, facts, parts);
+        let room = route.room.and_then(|room| running.rooms.get(room));
+        let (acts, gone, asked) = {
             let mut books = door.books();
             let acts = Acts::of(books.switches.decide(id, now.nanos));
             let buys = matches!(facts.class, Class::Order | Class::Cart);
             let gone = buys && facts.sku.is_some_and(|sku| books.sold_out.is_gone(sku));
-            (acts, gone)
+            // With a room before it there is more to ask first, outside the lock.
+            let at_once = !gone && acts.answer.is_none() && room.is_none();
+            let asked = at_once.then(|| books.ask(facts, pool, key, now.nanos));
+            (acts, gone, asked)
         };
         if let Some(action) = acts.answer
             && let Some(answer) = switched(running, id, action, counts, &parts.headers)
@@ -219,7 +225,7 @@ impl<S: InProcess> DoorService<S> {
             ));
         }
         let mut cookie = None;
-        if let Some(room) = route.room.and_then(|room| running.rooms.get(room)) {
+        if let Some(room) = room {
             match room.enter(parts, buyer, now) {
                 Entry::Open { cookie: passes } => cookie = passes,
                 Entry::Hold(answer) => {
@@ -228,16 +234,10 @@ impl<S: InProcess> DoorService<S> {
                 }
             }
         }
-        let pool = match route.target {
-            TargetSpec::Pool(pool) => Some(pool),
-            TargetSpec::Service(_) | TargetSpec::Static | TargetSpec::Redirect { .. } => None,
-        };
-        let key = key_under_way(door, route, facts, parts);
-        let asked = door.books().ask(facts, pool, key, now.nanos);
+        let asked = asked.unwrap_or_else(|| door.books().ask(facts, pool, key, now.nanos));
         match asked {
-            Ok((taken, headroom)) => Ok(Entered {
+            Ok(taken) => Ok(Entered {
                 held: self.held(taken, now.nanos),
-                headroom,
                 cookie,
                 shield: acts.shield(running),
             }),
@@ -381,7 +381,6 @@ impl Local {
 /// What a request got on its way in.
 struct Entered {
     held: Rc<Held>,
-    headroom: Option<Headroom>,
     cookie: Option<HeaderValue>,
     shield: Option<HeaderValue>,
 }

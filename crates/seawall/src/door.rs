@@ -1,0 +1,113 @@
+//! The door of the shop in this process: its configuration, the shop as a service behind it, and
+//! what the engine tells it about stock.
+
+use anyhow::anyhow;
+use gateway::door::{Door, InProcess, Sources};
+use host::Drain;
+use host::http::{Body, Service};
+use hyper::body::Incoming;
+use hyper::http::request::Parts;
+use hyper::{Request, Response};
+use shop::{Shop, ShopService};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use wire::gateway::Context;
+
+/// What stands before the shop where no file is given.
+const BUILT_IN: &str = include_str!("shop.door.yaml");
+/// How soon the door hears that a SKU is gone, or back.
+const STOCK_EVERY: Duration = Duration::from_millis(20);
+/// Looks at the stock between two of the clock.
+const TICK_LOOKS: u32 = 12;
+
+/// The shop as the door sees it.
+pub struct InShop(pub ShopService);
+
+impl InProcess for InShop {
+    fn is_called(&self, name: &str) -> bool {
+        name == "shop"
+    }
+    fn buyer(&self, parts: &Parts) -> Option<String> {
+        let buyer = shop::buyer(&self.0.0, parts)?;
+        // Opaque and the same each time; digits are the cheapest text.
+        Some(itoa::Buffer::new().format(buyer.0).to_owned())
+    }
+    async fn call(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+        self.0.call(request, peer).await
+    }
+}
+
+/// `file` instead of the door that is built in.
+pub fn open(file: Option<&PathBuf>, data: &Path) -> anyhow::Result<Arc<Door>> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+    let context = Context {
+        now_ms: now.as_millis() as u64,
+        build: Some(env!("CARGO_PKG_VERSION").to_owned()),
+        services: Some(vec!["shop".to_owned()]),
+    };
+    let sources = match file {
+        Some(path) => Sources::File {
+            path: path.clone(),
+            context,
+        },
+        None => {
+            let path = Path::new("shop.door.yaml");
+            let files = wire::gateway::parse(path, BUILT_IN, &context);
+            Sources::Made(Box::new(files.map_err(|problems| anyhow!("{problems}"))?))
+        }
+    };
+    Door::open(sources, &data.join("rooms")).map_err(|error| anyhow!("{error}"))
+}
+
+/// Tells the door what is sold out and what came back, and lets its time pass, until the drain.
+pub fn keep(door: &Arc<Door>, shop: &Arc<Shop>, drain: &Drain) -> std::io::Result<()> {
+    let (door, shop, drain) = (Arc::clone(door), Arc::clone(shop), drain.clone());
+    let thread = std::thread::Builder::new().name("door-stock".into());
+    thread.spawn(move || {
+        let (mut told, mut seen, mut cpu) = (Vec::new(), u64::MAX, crate::gateway::Cpu::read());
+        for look in 0_u32.. {
+            if drain.is_draining() {
+                return;
+            }
+            std::thread::sleep(STOCK_EVERY);
+            let applied = shop.desks.view().applied().0;
+            if applied != seen {
+                seen = applied;
+                tell_stock(&door, &shop, &mut told);
+            }
+            if look.is_multiple_of(TICK_LOOKS) {
+                let now = crate::gateway::Cpu::read();
+                door.tick(now.busy_since(&cpu));
+                cpu = now;
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// `told` is what the door knows: by SKU, whether some are free.
+fn tell_stock(door: &Door, shop: &Shop, told: &mut Vec<bool>) {
+    let ledger = shop.desks.view().ledger();
+    let version = ledger.seq().0;
+    let mut left = 0_u64;
+    let mut news = Vec::new();
+    for (place, sku) in ledger.skus().enumerate() {
+        let free = sku.books.free.0 > 0;
+        left += u64::from(sku.books.free.0) + u64::from(sku.books.held.0);
+        if told.get(place) != Some(&free) {
+            news.push((sku.code.to_string(), free));
+            told.resize(told.len().max(place + 1), free);
+            told[place] = free;
+        }
+    }
+    let any = ledger.sku_count() > 0;
+    drop(ledger);
+    for (code, free) in news {
+        door.stock(&code, free, version);
+    }
+    if any {
+        door.units_left(left);
+    }
+}
