@@ -10,5 +10,6 @@ pub mod headers;
 mod limits;
 pub mod mark;
 pub mod proxy;
+pub mod recorder;
 pub mod room;
 pub mod upstream;

@@ -153,4 +153,14 @@ pub const ACCESS_TARGET_BYTES_MAX: usize = 4_096;
 /// Bytes of every other text in a line.
 pub const ACCESS_TEXT_BYTES_MAX: usize = 1_024;
 
+/// Requests that wait for the recorder's thread.
+pub const RECORDER_QUEUE_REQUESTS: usize = 1_024;
+/// Bytes of the requests that wait, since some have bodies.
+pub const RECORDER_QUEUE_BYTES_MAX: usize = 16 << 20;
+/// Bytes of recorded requests that are written at once.
+pub const RECORDER_GROUP_BYTES: usize = 64 << 10;
+/// Bytes of one recorded request: a body of 1 MiB and a head of 256 KiB, each byte escaped in six.
+pub const RECORD_LINE_BYTES_MAX: usize = 8 << 20;
+
 const _: () = assert!(ACCESS_WAKE_BYTES * 2 <= ACCESS_BUFFER_BYTES_MAX);
+const _: () = assert!(RECORD_LINE_BYTES_MAX >= 6 * ((1 << 20) + (256 << 10)));
