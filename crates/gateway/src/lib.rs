@@ -6,6 +6,7 @@
 pub mod access_log;
 pub mod config;
 pub mod door;
+pub mod flags;
 pub mod headers;
 mod limits;
 pub mod mark;

@@ -164,3 +164,6 @@ pub const RECORD_LINE_BYTES_MAX: usize = 8 << 20;
 
 const _: () = assert!(ACCESS_WAKE_BYTES * 2 <= ACCESS_BUFFER_BYTES_MAX);
 const _: () = assert!(RECORD_LINE_BYTES_MAX >= 6 * ((1 << 20) + (256 << 10)));
+
+/// Bytes of a question about flags: its context has a key and some words.
+pub const FLAGS_BODY_BYTES_MAX: usize = 64 << 10;
