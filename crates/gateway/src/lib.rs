@@ -4,12 +4,15 @@
 //! It must not know the shop: a service in the same process is handed in by the binary.
 
 pub mod access_log;
+pub mod cache;
+pub mod compress;
 pub mod config;
 pub mod door;
 pub mod flags;
 pub mod headers;
 mod limits;
 pub mod mark;
+pub mod prerender;
 pub mod proxy;
 pub mod recorder;
 pub mod room;
