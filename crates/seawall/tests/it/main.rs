@@ -9,6 +9,7 @@ mod full_disk;
 mod gateway;
 mod gateway_breaker;
 mod gateway_limits;
+mod gateway_reload;
 mod gateway_room;
 mod gateway_routes;
 mod gateway_shop;
