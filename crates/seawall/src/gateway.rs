@@ -62,6 +62,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let path = args.file.clone();
     let door = Door::open(Sources::File { path, context }, &data.join("rooms"))
         .map_err(|error| anyhow!("{error}"))?;
+    for line in door.not_done() {
+        eprintln!("seawall: {}: {line}", args.file.display());
+    }
     serve(args, &files, &door)?;
     Ok(Exit::Good.into())
 }
@@ -112,7 +115,10 @@ fn serve(args: &Args, files: &Files, door: &Arc<Door>) -> anyhow::Result<()> {
         certificates,
     };
     let by_signal = reloading.clone();
-    host::signals::watch(drain.clone(), move || by_signal.reload("signal"))?;
+    host::signals::watch(drain.clone(), move || {
+        by_signal.door.reopen_log();
+        by_signal.reload("signal");
+    })?;
     watch(reloading, drain)?;
     if let Some(path) = &args.ports_file {
         write_ports(path, &listening, admin.local_addr())?;

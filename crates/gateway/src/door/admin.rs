@@ -2,6 +2,7 @@
 //! wants it and why.
 
 use super::Door;
+use crate::flags;
 use bytes::Bytes;
 use guard::switches::{SwitchRefusal, SwitchState};
 use guard::{BreakerOverride, Nanos};
@@ -48,6 +49,13 @@ impl Administration {
     /// `None`: the path is somebody else's.
     #[must_use]
     pub fn answer(&self, request: &Request<Bytes>) -> Option<Response<Body>> {
+        if flags::is_ours(request.uri().path()) {
+            let (parts, body) = request.clone().into_parts();
+            let running = self.0.running();
+            let books = self.0.books();
+            let answer = flags::answer(&parts, &body, &books.switches, &running.flags);
+            return Some(answer.map(Body::from));
+        }
         let rest = request.uri().path().strip_prefix(PATH)?;
         if !rest.is_empty() && !rest.starts_with('/') {
             return None;

@@ -12,6 +12,7 @@ mod answers;
 mod books;
 mod held;
 mod identity;
+mod line;
 mod metrics;
 mod running;
 mod service;

@@ -4,7 +4,9 @@
 use super::books::{Books, Parts};
 use super::identity::{Identity, IdentityError};
 use super::{Clocks, Counts, Door, Hasher};
+use crate::access_log::AccessLog;
 use crate::config::{Clock, Compiled, Page, TargetSpec, compile};
+use crate::flags::FlagRoutes;
 use crate::headers::Announce;
 use crate::limits::{ROOM_KEY_BYTES_MIN, STATIC_FILE_BYTES_MAX};
 use crate::room::{BadKeys, Hours, Keys, Options, RoomError, WaitingRoom};
@@ -101,6 +103,8 @@ pub(super) struct Running {
     pub key_makes_safe: Vec<bool>,
     /// By route.
     pub counts: Vec<RouteCounts>,
+    pub log: Option<Arc<AccessLog>>,
+    pub flags: FlagRoutes,
     /// By the places that rules have in the running set.
     pub rule_names: Vec<String>,
     pub written: Files,
@@ -181,11 +185,29 @@ impl Running {
             key_makes_safe: routes.iter().map(|route| route.retry_with_key).collect(),
             counts: routes.iter().map(|_| RouteCounts::default()).collect(),
             upstreams,
+            log: log(&files, before)?,
+            flags: FlagRoutes::of(&files),
             rule_names: compiled.rules.names().map(str::to_owned).collect(),
             compiled,
             written: files,
         })
     }
+}
+
+/// The log of the configuration before, if it is the same one.
+fn log(files: &Files, before: Option<&Running>) -> Result<Option<Arc<AccessLog>>, DoorError> {
+    let Some(written) = &files.gateway.access_log else {
+        return Ok(None);
+    };
+    let same = before.filter(|b| b.written.gateway.access_log.as_ref() == Some(written));
+    if let Some(log) = same.and_then(|before| before.log.clone()) {
+        return Ok(Some(log));
+    }
+    let started = AccessLog::start(written).map_err(|error| DoorError::File {
+        file: written.file.clone().unwrap_or_else(|| "stdout".into()),
+        problem: error.to_string(),
+    })?;
+    Ok(Some(Arc::new(started)))
 }
 
 /// The route's own times, and the pool's for the rest.
@@ -436,6 +458,44 @@ impl Door {
         };
         drop(retired);
         Ok(())
+    }
+
+    /// What is written in the files and not done yet by this version, one line each.
+    #[must_use]
+    pub fn not_done(&self) -> Vec<String> {
+        let running = self.running();
+        let gateway = &running.written.gateway;
+        let routes = || gateway.routes.iter();
+        let rows = [
+            (gateway.recorder.is_some(), "recorder"),
+            (gateway.mark.is_some(), "mark"),
+            (!gateway.prerendered.is_empty(), "prerendered"),
+            (
+                routes().any(|route| route.cache.is_some()),
+                "routes[].cache",
+            ),
+            (
+                routes().any(|route| route.compression),
+                "routes[].compression",
+            ),
+            (
+                gateway.upstreams.iter().any(|pool| pool.tls.is_some()),
+                "upstreams[].tls",
+            ),
+        ];
+        let wanted = rows.iter().filter(|(is, _)| *is);
+        wanted
+            .map(|(_, what)| format!("{what}: read and checked, not done by this version"))
+            .collect()
+    }
+
+    /// Begins the access log's file anew, after somebody moved the old one away.
+    pub fn reopen_log(&self) {
+        if let Some(log) = &self.running().log
+            && let Err(error) = log.reopen()
+        {
+            tracing::error!(%error, "the access log goes on in its old file");
+        }
     }
 
     /// The listeners as they are written now.

@@ -4,8 +4,10 @@ use super::answers::{self, No};
 use super::books::{self, Taken};
 use super::held::Held;
 use super::identity;
+use super::line::{Line, Told};
 use super::running::{Ready, Running};
 use super::{Counts, Door};
+use crate::access_log::AccessWriter;
 use crate::config::{Asked, RouteSpec, TargetSpec, method};
 use crate::headers::Client;
 use crate::proxy::{ForwardContext, Happened, Proxy, ProxyError, Target, Why};
@@ -64,6 +66,7 @@ struct Local {
     running: Arc<Running>,
     /// By the places of the pools.
     targets: Vec<Option<Target>>,
+    log: Option<AccessWriter>,
 }
 
 /// The door as a service of a listener.
@@ -101,8 +104,14 @@ impl<S: InProcess> DoorService<S> {
         Rc::clone(&self.local.borrow())
     }
 
-    async fn answer(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
-        let (door, local) = (&self.door, self.local());
+    async fn answer(
+        &self,
+        local: &Rc<Local>,
+        mut request: Request<Incoming>,
+        peer: SocketAddr,
+        told: &Told,
+    ) -> Response<Body> {
+        let door = &self.door;
         let running = &*local.running;
         door.counts.requests.fetch_add(1, Ordering::Relaxed);
         let client = Client::of(
@@ -121,22 +130,33 @@ impl<S: InProcess> DoorService<S> {
         let known = running
             .identity
             .find(&mut facts, &parts, &client, hasher, of_service);
+        told.client.set(client.address);
+        told.buyer.set(facts.buyer);
         if let Some(answer) = self.of_rooms(running, &parts, known.buyer.as_deref()) {
             return answer;
         }
         let Some((id, route)) = find(running, &parts) else {
             door.counts.refuse(DoorCode::NoRoute);
+            told.code.set(Some(DoorCode::NoRoute));
             return answers::refuse(
                 &No::new(DoorCode::NoRoute, "No route takes this request."),
                 &parts.headers,
             );
         };
         let place = usize::from(id.0);
+        told.route.set(Some(id));
         running.counts[place]
             .requests
             .fetch_add(1, Ordering::Relaxed);
         complete(&mut facts, running, route, id, &parts, hasher);
-        let entered = match self.enter(running, route, id, &facts, &parts, known.buyer.as_deref()) {
+        let entered = match self.enter(
+            (running, told),
+            route,
+            id,
+            &facts,
+            &parts,
+            known.buyer.as_deref(),
+        ) {
             Ok(entered) => entered,
             Err(refused) => {
                 running.counts[place]
@@ -153,7 +173,7 @@ impl<S: InProcess> DoorService<S> {
             request.headers_mut().insert(SHIELD, features.clone());
         }
         let mut answer = self
-            .serve(&local, id, request, peer, (client, entered.held))
+            .serve(local, id, request, peer, (client, entered.held))
             .await;
         if answer.status().is_server_error() {
             running.counts[place].failed.fetch_add(1, Ordering::Relaxed);
@@ -183,7 +203,7 @@ impl<S: InProcess> DoorService<S> {
     /// All that is asked before a request is served.
     fn enter(
         &self,
-        running: &Running,
+        (running, told): (&Running, &Told),
         route: &RouteSpec,
         id: RouteId,
         facts: &Facts,
@@ -195,6 +215,7 @@ impl<S: InProcess> DoorService<S> {
         let counts = &door.counts;
         let no = |no: No<'_>| {
             counts.refuse(no.code);
+            told.code.set(Some(no.code));
             Err(Box::new(answers::refuse(&no, &parts.headers)))
         };
         let pool = match route.target {
@@ -230,6 +251,7 @@ impl<S: InProcess> DoorService<S> {
                 Entry::Open { cookie: passes } => cookie = passes,
                 Entry::Hold(answer) => {
                     counts.held_in_room.fetch_add(1, Ordering::Relaxed);
+                    told.in_room.set(true);
                     return Err(answer);
                 }
             }
@@ -244,6 +266,8 @@ impl<S: InProcess> DoorService<S> {
             Err(books::No::Limit(refusal)) => {
                 let name = running.rule_name(refusal.rule);
                 counts.refuse(DoorCode::RateLimited);
+                told.code.set(Some(DoorCode::RateLimited));
+                told.rule.set(Some(refusal.rule));
                 Err(Box::new(answers::refuse(
                     &No {
                         code: DoorCode::RateLimited,
@@ -359,7 +383,16 @@ impl<S: InProcess> DoorService<S> {
 
 impl<S: InProcess> Service for DoorService<S> {
     async fn call(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
-        self.answer(request, peer).await
+        let (local, told) = (self.local(), Told::default());
+        let line = local
+            .log
+            .as_ref()
+            .map(|_| Line::of(&request, &self.door.clocks));
+        let answer = self.answer(&local, request, peer, &told).await;
+        if let (Some(line), Some(log)) = (&line, &local.log) {
+            line.write(log, (&local.running, &told), &answer, &self.door.clocks);
+        }
+        answer
     }
 }
 
@@ -373,6 +406,7 @@ impl Local {
         Local {
             generation,
             targets: names.map(target).collect(),
+            log: running.log.as_ref().map(|log| log.writer()),
             running,
         }
     }
