@@ -76,6 +76,9 @@ pub fn keep_to(cores: &[usize]) {
 mod tests {
     use super::*;
 
+    /// Ours, online, the quota, workers, and what comes of it.
+    type Row<'a> = (&'a [usize], usize, &'a str, usize, Option<Cores>);
+
     #[test]
     fn workers_take_the_last_processors_and_leave_some() {
         let cores = |workers: &[usize], rest: &[usize]| {
@@ -85,7 +88,7 @@ mod tests {
             })
         };
         #[rustfmt::skip]
-        let rows: &[(&[usize], usize, &str, usize, Option<Cores>)] = &[
+        let rows: &[Row<'_>] = &[
             (&[0, 1], 2, "max 100000", 1, cores(&[1], &[0])),
             (&[0, 1, 2, 3], 4, "", 2, cores(&[2, 3], &[0, 1])),
             (&[0, 2, 4], 3, "max", 1, cores(&[4], &[0, 2])),
