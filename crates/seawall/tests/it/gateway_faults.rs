@@ -187,3 +187,23 @@ fn an_upstream_that_hangs_costs_its_timeout_and_is_used_again() {
     let told = load.end();
     only_bounded(&told);
 }
+
+#[test]
+fn one_of_two_peers_killed_costs_nobody_an_answer() {
+    let (first, mut second) = (real(free()), real(free()));
+    let peers = format!(
+        "upstreams:\n  - name: real\n    peers: [{{address: \"{}\"}}, {{address: \"{}\"}}]\n\
+         \x20   health: {{path: /, interval: 100ms, timeout: 100ms}}\n",
+        first.front, second.front
+    );
+    let routes = "routes: [{name: all, target: {upstream: real}}]\n";
+    let gate = Gate::new(&format!("{routes}{peers}"));
+    let load = Load::on(gate.front, "/", 4);
+    load.await_more("real", 200);
+    second.kill();
+    load.await_more("real", 1_000);
+    second.start();
+    load.await_more("real", 500);
+    let told = load.end();
+    assert_eq!(told.keys().collect::<Vec<_>>(), ["real"], "{told:?}");
+}
