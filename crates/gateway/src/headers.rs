@@ -11,7 +11,7 @@ mod trace;
 pub use address::{Cidr, CidrError, Client, ClientSource, TrustedProxies};
 pub use trace::TraceParent;
 
-pub(crate) use hop::{Kind, Named, clean_response, kind_of, upgrade_of};
+pub(crate) use hop::{Kind, Named, clean_response, ends_here, kind_of, upgrade_of};
 
 use crate::upstream::Dice;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};

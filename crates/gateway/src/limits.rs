@@ -2,7 +2,7 @@
 
 // ── upstreams and the proxy ────────────────────────────────────────────────────────────────────
 
-/// Pools of one configuration: more services than one door is put before.
+/// Pools of one configuration, in names: more services than one door is put before.
 pub const POOLS_MAX: usize = 1_024;
 /// Peers of one pool; a request notes which of them it has tried in so many bits.
 pub const PEERS_MAX: usize = 256;
@@ -40,6 +40,9 @@ pub const RESPONSE_HEAD_BYTES_MAX: usize = 32 * 1_024;
 pub const RESPONSE_HEADERS_MAX: usize = 100;
 /// Room for so many lines at first; most answers have fewer.
 pub const ANSWER_HEADERS: usize = 16;
+/// Header maps kept by a worker for the next answers, and the largest that is worth keeping.
+pub const SPARE_MAPS_MAX: usize = 64;
+pub const SPARE_MAP_HEADERS_MAX: usize = 64;
 /// Interim answers (1xx) before a final one.
 pub const INTERIM_MAX: u32 = 8;
 /// Bytes of a chunk's extension, which nobody needs.
@@ -137,7 +140,7 @@ pub const ROOM_KEY_BYTES_MIN: usize = 32;
 
 // ── access log and recorder ────────────────────────────────────────────────────────────────────
 
-/// Buffers of the access log: one for each worker, and for those of the configuration before.
+/// Buffers of the access log, in threads that write: one for each worker, and for those of the configuration before.
 pub const ACCESS_WRITERS_MAX: usize = 1_024;
 /// A worker's buffer of lines in bytes; when it holds so much, further lines are dropped. A second
 /// of ten thousand requests is two.

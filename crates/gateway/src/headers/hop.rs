@@ -91,15 +91,23 @@ pub(crate) fn clean_response(headers: &mut HeaderMap) {
         named.iter().for_each(|name| drop(headers.remove(name)));
         headers.remove(CONNECTION);
     }
-    const ENDING: [&str; 6] = [
-        "keep-alive",
-        "proxy-connection",
-        "proxy-authenticate",
-        "upgrade",
-        "transfer-encoding",
-        "alt-svc",
-    ];
     for name in ENDING {
         headers.remove(name);
     }
+}
+
+const ENDING: [&str; 6] = [
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "upgrade",
+    "transfer-encoding",
+    "alt-svc",
+];
+
+/// Whether a header of an answer, by its lower-case name, is one that [`clean_response`] takes
+/// out on its own account.
+pub(crate) fn ends_here(name: &str) -> bool {
+    // Most names are of other lengths.
+    matches!(name.len(), 7 | 10 | 16..=18) && ENDING.contains(&name)
 }

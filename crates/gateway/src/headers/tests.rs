@@ -1,3 +1,5 @@
+//! What upstreams are told, and whom we believe.
+
 use super::{Cidr, Client, ClientSource, TraceParent, TrustedProxies, host_of, upgrade_of};
 use hyper::Uri;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};

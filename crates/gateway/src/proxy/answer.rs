@@ -16,10 +16,6 @@ use hyper::{Response, StatusCode};
 use std::any::Any;
 
 /// The head of an answer, with the connection that the rest will come from.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the large one is the usual one: no box for each"
-)]
 pub(super) enum Reply {
     Http1 {
         exchange: Exchange,

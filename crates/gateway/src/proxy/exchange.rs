@@ -36,7 +36,8 @@ pub(super) struct Exchange {
     worker: Rc<Worker>,
     times: Times,
     unsent: Bytes,
-    upload: Option<Upload>,
+    /// In a box, since few requests have one and all would carry its room.
+    upload: Option<Box<Upload>>,
     /// Still sending; what comes back is read all the same.
     sending: bool,
     /// Not all of the request was or will be sent: nothing may follow it.
@@ -85,7 +86,7 @@ impl Exchange {
         if written < head.len() {
             self.unsent = Bytes::copy_from_slice(&head[written..]);
         }
-        self.upload = upload;
+        self.upload = upload.map(Box::new);
         let held = self.upload.as_ref().is_some_and(|upload| upload.held);
         self.sending = self.upload.is_some() || !self.unsent.is_empty();
         self.wait_until(match (held, self.sending) {
@@ -98,7 +99,9 @@ impl Exchange {
 
     /// The body back, if nothing was taken from it.
     pub fn untouched_body(&mut self) -> Option<hyper::body::Incoming> {
-        self.upload.take().and_then(Upload::into_untouched)
+        self.upload
+            .take()
+            .and_then(|upload| upload.into_untouched())
     }
 
     /// The head of the final answer, its headers in `headers`, with what came behind it.
@@ -285,7 +288,7 @@ impl Exchange {
     /// The answer is complete. Its connection carries the next request if both sides are done.
     pub fn finish(self, keeps: bool) {
         self.checkout.load.settle();
-        let upload_done = self.upload.as_ref().is_none_or(Upload::is_done);
+        let upload_done = self.upload.as_ref().is_none_or(|upload| upload.is_done());
         if keeps && upload_done && !self.sending && !self.spoiled && self.early.is_empty() {
             self.checkout.give_back();
         }

@@ -12,11 +12,11 @@ use super::request::{Outgoing, Sending};
 use super::upload::Upload;
 use super::{ForwardContext, Worker, http2};
 use crate::headers::{host_of, upgrade_of};
-use crate::limits::{ANSWER_HEADERS, BODY_BUFFER_BYTES_MAX, RETRIES_MAX};
+use crate::limits::{BODY_BUFFER_BYTES_MAX, RETRIES_MAX};
 use crate::upstream::{ConnectError, Event, LocalPool, NoLink, Protocol, Timeouts, Tried, now_ms};
 use host::http::{Body, BodyError, read_body};
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{EXPECT, HeaderMap, HeaderValue};
+use hyper::header::{EXPECT, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use std::rc::Rc;
@@ -70,8 +70,10 @@ pub(super) async fn forward(
         last: None,
     };
     let reply = tries.run().await?;
-    respond(reply, tries.times, ctx.response_bytes_max, upgrade, keep)
-        .map_err(|(why, peer)| tries.error(why, Some(peer)))
+    let response = respond(reply, tries.times, ctx.response_bytes_max, upgrade, keep)
+        .map_err(|(why, peer)| tries.error(why, Some(peer)))?;
+    worker.take_back(parts.headers);
+    Ok(response)
 }
 
 /// Another protocol than HTTP/2, which would be a way around every check.
@@ -258,7 +260,7 @@ impl Tries<'_, '_> {
         let peer = checkout.load.peer;
         checkout.load.ask();
         let mut exchange = Exchange::new(checkout, self.worker.clone(), self.times);
-        let mut headers = HeaderMap::with_capacity(ANSWER_HEADERS);
+        let mut headers = self.worker.header_map();
         let answer = match self.send(&mut exchange) {
             Ok(()) => {
                 let method = &self.outgoing.parts.method;

@@ -20,12 +20,15 @@ pub use error::{Happened, Malformed, ProxyError, Why};
 pub(crate) use http2::Http2Links;
 
 use crate::headers::{Announce, Client};
-use crate::limits::{HEAD_OUT_BYTES, REQUEST_BYTES_MAX_DEFAULT, SWEEP_EVERY_LOOKS};
+use crate::limits::{
+    ANSWER_HEADERS, HEAD_OUT_BYTES, REQUEST_BYTES_MAX_DEFAULT, SPARE_MAP_HEADERS_MAX,
+    SPARE_MAPS_MAX, SWEEP_EVERY_LOOKS,
+};
 use crate::upstream::{Dice, LocalPool, Pool, Timeouts, Watch};
 use bytes::BytesMut;
 use host::http::Body;
 use hyper::body::Incoming;
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::http::uri::PathAndQuery;
 use hyper::{Request, Response};
 use std::any::Any;
@@ -101,7 +104,24 @@ pub(crate) struct Worker {
     pub dice: Rc<Dice>,
     pub read: RefCell<BytesMut>,
     pub out: RefCell<Vec<u8>>,
+    /// Emptied header maps: each request brings one and each answer needs one.
+    spare: RefCell<Vec<HeaderMap>>,
     pools: RefCell<Vec<Weak<LocalPool>>>,
+}
+
+impl Worker {
+    fn header_map(&self) -> HeaderMap {
+        let spare = self.spare.borrow_mut().pop();
+        spare.unwrap_or_else(|| HeaderMap::with_capacity(ANSWER_HEADERS))
+    }
+
+    fn take_back(&self, mut map: HeaderMap) {
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARE_MAPS_MAX && map.capacity() <= SPARE_MAP_HEADERS_MAX {
+            map.clear();
+            spare.push(map);
+        }
+    }
 }
 
 /// The proxy of one worker.
@@ -120,6 +140,7 @@ impl Proxy {
             dice: Rc::new(Dice::new()),
             read: RefCell::default(),
             out: RefCell::new(Vec::with_capacity(HEAD_OUT_BYTES)),
+            spare: RefCell::default(),
             pools: RefCell::default(),
         });
         worker.watch.look();

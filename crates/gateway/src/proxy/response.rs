@@ -5,7 +5,7 @@
 //! codings, lines without a carriage return, continued lines. It must not know sockets.
 
 use super::error::Malformed;
-use crate::headers::{Kind, clean_response, kind_of};
+use crate::headers::{Kind, clean_response, ends_here, kind_of};
 use crate::limits::{RESPONSE_HEAD_BYTES_MAX, RESPONSE_HEADERS_MAX};
 use bytes::Bytes;
 use hyper::header::{
@@ -59,11 +59,16 @@ pub(super) fn parse(
     let (Some(status), Some(version)) = (status, response.version) else {
         return Err(Malformed::NotHttp);
     };
-    fill(headers, response.headers, bytes)?;
-    let framing = framing(method, status, version, headers)?;
-    let keeps = keeps(version, headers) && framing != Framing::ToEnd;
-    if status != StatusCode::SWITCHING_PROTOCOLS {
+    let seen = fill(headers, response.headers, bytes)?;
+    let framing = framing(method, status, version, &seen)?;
+    let keeps = framing != Framing::ToEnd
+        && (!seen.connection && version == 1 || seen.connection && keeps(version, headers));
+    if seen.to_clean && status != StatusCode::SWITCHING_PROTOCOLS {
         clean_response(headers);
+    }
+    if is_bodiless(status) {
+        // These have no length, whatever they say.
+        headers.remove(CONTENT_LENGTH);
     }
     let head = Head {
         status,
@@ -73,13 +78,27 @@ pub(super) fn parse(
     Ok(Some((head, length)))
 }
 
-/// Values share the memory of what was read.
+/// What the lines of a head said about the connection and the body.
+#[derive(Default)]
+struct Seen {
+    length: Option<u64>,
+    chunked: bool,
+    /// There is a `Transfer-Encoding`, whatever it is.
+    coded: bool,
+    connection: bool,
+    /// Something ends at us.
+    to_clean: bool,
+}
+
+/// Values share the memory of what was read. One pass, since looking names up costs as much as
+/// putting them in.
 fn fill(
     headers: &mut HeaderMap,
     lines: &[httparse::Header<'_>],
     bytes: &Bytes,
-) -> Result<(), Malformed> {
+) -> Result<Seen, Malformed> {
     headers.clear();
+    let mut seen = Seen::default();
     for line in lines {
         let name = HeaderName::from_bytes(line.name.as_bytes());
         let value = if line.value.is_empty() {
@@ -90,9 +109,23 @@ fn fill(
         let (Ok(name), Ok(value)) = (name, value) else {
             return Err(Malformed::NotHttp);
         };
+        if name == CONTENT_LENGTH {
+            if seen.length.replace(length_of(line.value)?).is_some() {
+                return Err(Malformed::Length);
+            }
+        } else if name == TRANSFER_ENCODING {
+            seen.chunked = !seen.coded && line.value.eq_ignore_ascii_case(b"chunked");
+            seen.coded = true;
+            seen.to_clean = true;
+        } else if name == CONNECTION {
+            seen.connection = true;
+            seen.to_clean = true;
+        } else if ends_here(name.as_str()) {
+            seen.to_clean = true;
+        }
         headers.append(name, value);
     }
-    Ok(())
+    Ok(seen)
 }
 
 fn has_bare_line_feed(head: &[u8]) -> bool {
@@ -104,22 +137,18 @@ fn framing(
     method: &Method,
     status: StatusCode,
     version: u8,
-    headers: &mut HeaderMap,
+    seen: &Seen,
 ) -> Result<Framing, Malformed> {
-    let length = length_of(headers)?;
-    let chunked = chunked(version, headers)?;
-    if chunked && length.is_some() {
+    if seen.coded && seen.length.is_some() {
         return Err(Malformed::LengthAndChunked);
     }
-    let bodiless = status.is_informational() || status == StatusCode::NO_CONTENT;
-    if bodiless {
-        // These have no length, whatever they say.
-        headers.remove(CONTENT_LENGTH);
+    if seen.coded && !(seen.chunked && version == 1) {
+        return Err(Malformed::TransferEncoding);
     }
-    if bodiless || status == StatusCode::NOT_MODIFIED || *method == Method::HEAD {
+    if is_bodiless(status) || status == StatusCode::NOT_MODIFIED || *method == Method::HEAD {
         return Ok(Framing::None);
     }
-    Ok(match (chunked, length) {
+    Ok(match (seen.chunked, seen.length) {
         (true, _) => Framing::Chunked,
         (false, Some(0)) => Framing::None,
         (false, Some(length)) => Framing::Length(length),
@@ -127,14 +156,12 @@ fn framing(
     })
 }
 
-fn length_of(headers: &HeaderMap) -> Result<Option<u64>, Malformed> {
-    let mut all = headers.get_all(CONTENT_LENGTH).iter();
-    let Some(first) = all.next() else {
-        return Ok(None);
-    };
-    let digits = first.as_bytes();
-    let plain = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    if all.next().is_some() || !plain {
+fn is_bodiless(status: StatusCode) -> bool {
+    status.is_informational() || status == StatusCode::NO_CONTENT
+}
+
+fn length_of(digits: &[u8]) -> Result<u64, Malformed> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return Err(Malformed::Length);
     }
     let mut length = 0_u64;
@@ -143,20 +170,7 @@ fn length_of(headers: &HeaderMap) -> Result<Option<u64>, Malformed> {
         let added = shifted.and_then(|n| n.checked_add(u64::from(digit - b'0')));
         length = added.ok_or(Malformed::Length)?;
     }
-    Ok(Some(length))
-}
-
-fn chunked(version: u8, headers: &HeaderMap) -> Result<bool, Malformed> {
-    let mut all = headers.get_all(TRANSFER_ENCODING).iter();
-    let Some(first) = all.next() else {
-        return Ok(false);
-    };
-    let only = all.next().is_none() && first.as_bytes().eq_ignore_ascii_case(b"chunked");
-    if only && version == 1 {
-        Ok(true)
-    } else {
-        Err(Malformed::TransferEncoding)
-    }
+    Ok(length)
 }
 
 fn keeps(version: u8, headers: &HeaderMap) -> bool {

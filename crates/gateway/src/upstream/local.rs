@@ -61,7 +61,11 @@ pub(crate) struct LocalPool {
     watch: Rc<Watch>,
     dice: Rc<Dice>,
     /// By peer, longest idle first.
-    idle: Box<[RefCell<Vec<Link>>]>,
+    #[expect(
+        clippy::vec_box,
+        reason = "links are handed around: moving them would cost more"
+    )]
+    idle: Box<[RefCell<Vec<Box<Link>>>]>,
     waiting: Cell<usize>,
     freed: Notify,
     /// Retries that may be made now, in hundredths.
@@ -152,7 +156,7 @@ impl LocalPool {
                     generation,
                     _place: place,
                 };
-                let link = Some(link);
+                let link = Some(Box::new(link));
                 Ok(Checkout { load, link })
             }
             Err(why) => {
@@ -192,7 +196,7 @@ impl LocalPool {
         }
     }
 
-    fn take_idle(&self, peer: usize) -> Option<Link> {
+    fn take_idle(&self, peer: usize) -> Option<Box<Link>> {
         let mut idle = self.idle[peer].borrow_mut();
         while let Some(link) = idle.pop() {
             if link.is_quiet() && self.is_current(peer, &link) {
@@ -228,7 +232,7 @@ impl LocalPool {
         waited.unwrap_or(Err(NoLink::WaitedInVain))
     }
 
-    fn give_back(&self, peer: usize, mut link: Link) {
+    fn give_back(&self, peer: usize, mut link: Box<Link>) {
         link.reused = true;
         link.deadline.never();
         link.idle_since_ms = self.watch.now_ms();
@@ -335,7 +339,7 @@ impl Drop for Load {
 #[derive(Debug)]
 pub(crate) struct Checkout {
     pub load: Load,
-    link: Option<Link>,
+    link: Option<Box<Link>>,
 }
 
 impl Checkout {

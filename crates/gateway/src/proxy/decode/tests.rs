@@ -1,3 +1,5 @@
+//! Bodies cut at every byte.
+
 use super::{Decoder, Piece};
 use crate::proxy::error::Malformed;
 use crate::proxy::response::Framing;

@@ -1,3 +1,5 @@
+//! Heads of answers, good and malformed.
+
 use super::{Framing, parse};
 use bytes::Bytes;
 use hyper::Method;

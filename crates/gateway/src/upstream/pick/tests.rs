@@ -1,3 +1,5 @@
+//! Which peer is chosen.
+
 use super::super::{Address, Peer, PeerSpec, Pool, PoolSpec, Upstreams};
 use super::{Dice, Tried};
 use std::sync::Arc;
