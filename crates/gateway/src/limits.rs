@@ -140,7 +140,8 @@ pub const ROOM_KEY_BYTES_MIN: usize = 32;
 
 // ── access log and recorder ────────────────────────────────────────────────────────────────────
 
-/// Buffers of the access log, in threads that write: one for each worker, and for those of the configuration before.
+/// Buffers of the access log, in threads that write: one for each worker, and for those of the
+/// configuration before.
 pub const ACCESS_WRITERS_MAX: usize = 1_024;
 /// A worker's buffer of lines in bytes; when it holds so much, further lines are dropped. A second
 /// of ten thousand requests is two.
@@ -170,3 +171,5 @@ const _: () = assert!(RECORD_LINE_BYTES_MAX >= 6 * ((1 << 20) + (256 << 10)));
 
 /// Bytes of a question about flags: its context has a key and some words.
 pub const FLAGS_BODY_BYTES_MAX: usize = 64 << 10;
+/// From the published root to the secret, in seconds: time for witnesses to note the root.
+pub const ROOM_REVEAL_AFTER: std::time::Duration = std::time::Duration::from_secs(60);

@@ -10,6 +10,7 @@ use crate::Nanos;
 use crate::limits::{
     BURST_REQUESTS_MAX, RATE_PERIOD_NS_MAX, RATE_REQUESTS_PER_SECOND_MAX, SPAN_NS_MAX,
 };
+use crate::table::PART_MAX;
 
 /// An instant or a span: whole nanoseconds and a numerator over the limit's `parts`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,9 +102,9 @@ impl Gcra {
     fn build(ns: u128, count: u128, burst: u32) -> Gcra {
         let divisor = gcd(ns, count);
         let (mut ns, mut parts) = (ns / divisor, count / divisor);
-        if parts > u128::from(u32::MAX) || ns > u128::from(SPAN_NS_MAX) {
+        if parts > u128::from(PART_MAX) || ns > u128::from(SPAN_NS_MAX) {
             let fits = |bits: &u32| ns.div_ceil(parts) << bits <= u128::from(SPAN_NS_MAX);
-            let bits = (0..=30).rev().find(fits).unwrap_or(0);
+            let bits = (0..24).rev().find(fits).unwrap_or(0);
             ns = (ns << bits).div_ceil(parts).min(u128::from(SPAN_NS_MAX));
             parts = 1 << bits;
         }

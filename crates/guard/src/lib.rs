@@ -14,9 +14,10 @@ pub mod limits;
 mod overload;
 pub mod room;
 mod rules;
+mod share;
 mod sold_out;
-mod table;
 pub mod switches;
+mod table;
 mod time;
 
 pub use breaker::{
@@ -33,5 +34,6 @@ pub use rules::{
     PartValue, Permit, Provenance, Refusal, Retired, Rule, RuleId, RuleProblem, RuleSet,
     RuleStatus, Scope, Told, Verdict,
 };
+pub use share::{Claim, Heard, Instance, Number, Share, ShareConfig, View};
 pub use sold_out::{Fed, SoldOut, SoldOutCounts};
 pub use time::Nanos;

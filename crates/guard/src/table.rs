@@ -1,37 +1,42 @@
-//! What a rule remembers of its keys: a bounded hash table from a 64-bit keyed hash to 12 bytes.
+//! What a rule remembers of its keys: a bounded hash table from a keyed hash to an instant and a
+//! number, 16 bytes an entry.
 //!
-//! At a million keys a decision costs what its cache misses cost. So a bucket of three entries is
-//! one cache line, and the bucket a hash leads to is nearly always the only one read. The table is
-//! cut into shards that grow alone, a quarter at a time: no insert ever waits for the whole.
+//! At a million keys a decision costs what its cache misses cost. So four entries are one cache
+//! line, nearly every key stands in the line that its hash leads to, and lines are kept full: what
+//! is small stays in the cache. The table is cut into shards that grow alone, an eighth at a time:
+//! no insert ever waits for the whole.
 //!
-//! The table does not know what it keeps. An entry is an instant and a number; whoever asks says
-//! before which instant an entry is as good as none. Two keys with the same 64 bits would share an
-//! entry: at four million keys the odds that any two do are one in two million.
+//! The table does not know what it keeps. Whoever asks says before which instant an entry is as
+//! good as none. Of a 64-bit hash, up to 14 bits choose the shard, 46 others are kept. A new key is
+//! compared with about eight entries, so the odds that it shares another's are eight in 2⁴⁶.
 
 use crate::gcra::Tat;
 use crate::limits::{EVICTION_BUCKETS, KEYS_PER_SHARD};
 
-const SLOTS: usize = 3;
+const SLOTS: usize = 4;
+const TIME_BITS: u32 = 58;
+const TAG_BITS: u32 = 46;
+/// Of a state's number: 24 bits, 18 beside the tag and 6 beside the time.
+const PART_LOW_BITS: u32 = 64 - TIME_BITS;
+const PART_HIGH_BITS: u32 = 64 - TAG_BITS;
+/// The largest number and the latest instant (nine years after the start) that an entry can hold.
+pub(crate) const PART_MAX: u32 = (1 << (PART_LOW_BITS + PART_HIGH_BITS)) - 1;
+const TIME_MAX: u64 = (1 << TIME_BITS) - 1;
 
-/// One cache line.
-#[derive(Clone, Copy, Debug)]
-#[repr(C, align(64))]
-struct Bucket {
-    /// Zero: free.
-    tags: [u64; SLOTS],
-    times: [u64; SLOTS],
-    parts: [u32; SLOTS],
-    /// Entries that wanted this bucket or one before it and stand behind it: whether to read on.
-    passed: u32,
+/// A tag over the upper half of the number; the lower half over the instant. Tag zero: free.
+#[derive(Clone, Copy, Debug, Default)]
+struct Entry {
+    tag: u64,
+    state: u64,
 }
 
-const EMPTY: Bucket = Bucket {
-    tags: [0; SLOTS],
-    times: [0; SLOTS],
-    parts: [0; SLOTS],
-    passed: 0,
-};
+/// One cache line.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(64))]
+struct Bucket([Entry; SLOTS]);
 
+/// An entry stands in its home bucket or, if that was full, in the first behind it that was not.
+/// Removing one moves others up, so that a search may end at the first bucket with a free slot.
 #[derive(Clone, Debug, Default)]
 struct Shard {
     buckets: Box<[Bucket]>,
@@ -94,27 +99,31 @@ impl Table {
     /// A word of the bucket that `tag` leads to, so that several tables can be waited for at once.
     #[inline]
     pub(crate) fn touch(&self, tag: u64) -> u64 {
-        let shard = &self.shards[self.shard_of(tag)];
-        let home = home(tag, shard.buckets.len());
-        shard.buckets.get(home).map_or(0, |bucket| bucket.tags[0])
+        let buckets = &self.shards[self.shard_of(tag)].buckets;
+        let home = home(kept(tag), buckets.len());
+        buckets.get(home).map_or(0, |bucket| bucket.0[0].tag)
     }
 
     #[inline]
     pub(crate) fn find(&self, tag: u64) -> Option<(Place, Tat)> {
-        let index = self.shard_of(tag);
-        let buckets = &self.shards[index].buckets;
+        let shard = self.shard_of(tag);
+        let buckets = &self.shards[shard].buckets;
+        let tag = kept(tag);
         let mut at = home(tag, buckets.len());
         for _ in 0..buckets.len() {
             let bucket = &buckets[at];
-            if let Some(slot) = (0..SLOTS).find(|slot| bucket.tags[*slot] == tag) {
+            // No branch on which of the four it is: nobody could predict it.
+            let same = bucket.mask(|entry| (entry.tag ^ tag) >> PART_HIGH_BITS == 0);
+            if same != 0 {
+                let slot = same.trailing_zeros() % SLOTS as u32;
                 let place = Place {
-                    shard: index as u32,
+                    shard: shard as u32,
                     bucket: at as u32,
-                    slot: slot as u32,
+                    slot,
                 };
-                return Some((place, bucket.state(slot)));
+                return Some((place, bucket.0[slot as usize].state()));
             }
-            if bucket.passed == 0 {
+            if bucket.free() != 0 {
                 return None;
             }
             at = next(at, buckets.len());
@@ -125,9 +134,8 @@ impl Table {
     #[inline]
     pub(crate) fn write(&mut self, place: Place, state: Tat) {
         let shard = &mut self.shards[place.shard as usize];
-        let (bucket, slot) = (&mut shard.buckets[place.bucket as usize], place.slot);
-        bucket.times[slot as usize] = state.ns;
-        bucket.parts[slot as usize] = state.part;
+        let entry = &mut shard.buckets[place.bucket as usize].0[place.slot as usize % SLOTS];
+        *entry = Entry::new(entry.tag, state);
     }
 
     /// Adds a key that `find` did not find. Entries with an instant before `fresh` are as good as
@@ -144,7 +152,7 @@ impl Table {
             self.keys -= shard.purge(fresh);
             shard.fit();
         }
-        shard.put(tag, state);
+        shard.put(Entry::new(kept(tag), state));
         self.keys += 1;
     }
 
@@ -167,7 +175,7 @@ impl Table {
     /// Forgets everything that is as good as none in the next buckets; if there is nothing such,
     /// the entry there that is nearest to it.
     fn make_room(&mut self, fresh: u64) {
-        let mut victim: Option<(Tat, u64)> = None;
+        let mut victim: Option<(Tat, u64, usize)> = None;
         let mut looked = 0;
         while looked < EVICTION_BUCKETS || victim.is_none() {
             let (index, at) = self.hand;
@@ -176,18 +184,17 @@ impl Table {
             }
             if let Some(bucket) = self.shards[index].buckets.get(at) {
                 looked += 1;
-                for slot in (0..SLOTS).filter(|slot| bucket.tags[*slot] != 0) {
-                    let state = bucket.state(slot);
-                    if victim.is_none_or(|(least, _)| state < least) {
-                        victim = Some((state, bucket.tags[slot]));
+                for entry in bucket.0.iter().filter(|entry| !entry.is_free()) {
+                    if victim.is_none_or(|(least, ..)| entry.state() < least) {
+                        victim = Some((entry.state(), entry.tag, index));
                     }
                 }
             }
             self.advance();
         }
-        // Found anew: the hand may have laid out the shard behind it.
-        if let Some((place, _)) = victim.and_then(|(_, tag)| self.find(tag)) {
-            self.remove(place);
+        if let Some((_, tag, index)) = victim {
+            self.shards[index].remove_tag(tag);
+            self.keys -= 1;
             self.evicted_live += 1;
         }
     }
@@ -224,90 +231,156 @@ impl Table {
 }
 
 impl Shard {
-    /// Four fifths full: beyond it, too many entries stand behind their bucket.
+    /// 85 % full: beyond it, too many entries stand behind their home.
     fn is_tight(&self) -> bool {
-        (self.keys + 1) * 5 > self.buckets.len() * SLOTS * 4
+        (self.keys + 1) * 20 > self.buckets.len() * SLOTS * 17
     }
 
-    /// Grows by a quarter, unless the purge before freed enough for an eighth of that to come.
+    /// Grows by an eighth, unless the purge before freed enough that the next one is far away.
     fn fit(&mut self) {
-        let slots = self.buckets.len() * SLOTS;
-        if (self.keys + 1) * 10 > slots * 7 {
-            self.lay_out(self.buckets.len() + self.buckets.len() / 4 + 1);
+        if (self.keys + 1) * 100 > self.buckets.len() * SLOTS * 78 {
+            self.lay_out(self.buckets.len() + self.buckets.len() / 8 + 1);
         }
     }
 
     fn lay_out(&mut self, buckets: usize) {
-        let old = std::mem::replace(&mut self.buckets, vec![EMPTY; buckets].into());
+        let empty = vec![Bucket::default(); buckets].into();
+        let old: Box<[Bucket]> = std::mem::replace(&mut self.buckets, empty);
         self.keys = 0;
-        for bucket in &old {
-            for slot in (0..SLOTS).filter(|slot| bucket.tags[*slot] != 0) {
-                self.put(bucket.tags[slot], bucket.state(slot));
-            }
-        }
+        let entries = old.iter().flat_map(|bucket| bucket.0);
+        entries
+            .filter(|entry| !entry.is_free())
+            .for_each(|entry| self.put(entry));
     }
 
     /// There is room: the caller saw to it.
-    fn put(&mut self, tag: u64, state: Tat) {
+    fn put(&mut self, entry: Entry) {
         let buckets = self.buckets.len();
-        let mut at = home(tag, buckets);
+        let mut at = home(entry.tag, buckets);
         for _ in 0..buckets {
             let bucket = &mut self.buckets[at];
-            if let Some(slot) = (0..SLOTS).find(|slot| bucket.tags[*slot] == 0) {
-                bucket.tags[slot] = tag;
-                bucket.times[slot] = state.ns;
-                bucket.parts[slot] = state.part;
+            let free = bucket.free();
+            if free != 0 {
+                bucket.0[free.trailing_zeros() as usize % SLOTS] = entry;
                 self.keys += 1;
                 return;
             }
-            bucket.passed += 1;
             at = next(at, buckets);
         }
         unreachable!("a shard is laid out with room for the entry that is put");
     }
 
-    fn remove(&mut self, at: usize, slot: usize) {
+    fn remove_tag(&mut self, tag: u64) {
         let buckets = self.buckets.len();
-        let mut passed = home(self.buckets[at].tags[slot], buckets);
-        while passed != at {
-            self.buckets[passed].passed -= 1;
-            passed = next(passed, buckets);
+        let mut at = home(tag, buckets);
+        for _ in 0..buckets {
+            let same = |entry: &Entry| (entry.tag ^ tag) >> PART_HIGH_BITS == 0;
+            if let Some(slot) = self.buckets[at].0.iter().position(same) {
+                return self.remove(at, slot);
+            }
+            at = next(at, buckets);
         }
-        self.buckets[at].tags[slot] = 0;
+    }
+
+    fn remove(&mut self, at: usize, slot: usize) {
         self.keys -= 1;
+        let buckets = self.buckets.len();
+        let was_full = self.buckets[at].free() == 0;
+        self.buckets[at].0[slot] = Entry::default();
+        // Only a full bucket was ever passed by. Whoever passed one that is not full any more
+        // moves up into it, and leaves a gap of its own.
+        let (mut gap, mut look) = ((at, slot), at);
+        for _ in 1..buckets {
+            if !was_full {
+                return;
+            }
+            look = next(look, buckets);
+            let last = self.buckets[look].free() != 0;
+            let passed = |entry: &Entry| {
+                let way = distance(home(entry.tag, buckets), look, buckets);
+                !entry.is_free() && way >= distance(gap.0, look, buckets)
+            };
+            if let Some(slot) = self.buckets[look].0.iter().position(passed) {
+                self.buckets[gap.0].0[gap.1] = self.buckets[look].0[slot];
+                self.buckets[look].0[slot] = Entry::default();
+                gap = (look, slot);
+            }
+            if last {
+                return;
+            }
+        }
     }
 
     fn purge(&mut self, fresh: u64) -> usize {
-        (0..self.buckets.len())
-            .map(|at| self.purge_bucket(at, fresh))
-            .sum()
+        let buckets = self.buckets.len();
+        (0..buckets).map(|at| self.purge_bucket(at, fresh)).sum()
     }
 
     fn purge_bucket(&mut self, at: usize, fresh: u64) -> usize {
-        let bucket = self.buckets[at];
-        let gone = |slot: &usize| bucket.tags[*slot] != 0 && bucket.times[*slot] < fresh;
-        (0..SLOTS)
-            .filter(gone)
-            .map(|slot| self.remove(at, slot))
-            .count()
+        let mut gone = 0;
+        let is_gone = |entry: &Entry| !entry.is_free() && entry.state().ns < fresh;
+        // Anew each time: a removal may have moved another entry here.
+        while let Some(slot) = self.buckets[at].0.iter().position(is_gone) {
+            self.remove(at, slot);
+            gone += 1;
+        }
+        gone
     }
 }
 
 impl Bucket {
+    /// Bit n: slot n is free.
     #[inline]
-    fn state(&self, slot: usize) -> Tat {
-        Tat {
-            ns: self.times[slot],
-            part: self.parts[slot],
-        }
+    fn free(&self) -> u32 {
+        self.mask(Entry::is_free)
+    }
+
+    #[inline]
+    fn mask(&self, is: impl Fn(&Entry) -> bool) -> u32 {
+        let [a, b, c, d] = &self.0;
+        u32::from(is(a)) | u32::from(is(b)) << 1 | u32::from(is(c)) << 2 | u32::from(is(d)) << 3
     }
 }
 
-/// The bucket a hash leads to: its low half as a fraction of the shard. The high bits chose the
-/// shard, and any number of buckets will do, so shards need not double.
+impl Entry {
+    /// Only the upper bits of `tag` count: it may be another entry's word.
+    #[inline]
+    fn new(tag: u64, state: Tat) -> Entry {
+        let part = u64::from(state.part.min(PART_MAX));
+        Entry {
+            tag: tag >> PART_HIGH_BITS << PART_HIGH_BITS | part >> PART_LOW_BITS,
+            state: part << TIME_BITS | state.ns.min(TIME_MAX),
+        }
+    }
+
+    #[inline]
+    fn state(&self) -> Tat {
+        let high = self.tag & ((1 << PART_HIGH_BITS) - 1);
+        Tat {
+            ns: self.state & TIME_MAX,
+            part: (high << PART_LOW_BITS | self.state >> TIME_BITS) as u32,
+        }
+    }
+
+    #[inline]
+    fn is_free(&self) -> bool {
+        self.tag >> PART_HIGH_BITS == 0
+    }
+}
+
+/// What is kept of a hash, where an entry has it, and never zero.
+#[inline]
+fn kept(tag: u64) -> u64 {
+    let kept = tag << PART_HIGH_BITS;
+    kept | u64::from(kept == 0) << PART_HIGH_BITS
+}
+
+/// The bucket a kept tag leads to: 32 bits of it as a fraction of the shard, so that any number of
+/// buckets will do and shards need not double.
 #[inline]
 fn home(tag: u64, buckets: usize) -> usize {
-    ((u64::from(tag as u32) * buckets as u64) >> 32) as usize
+    let fraction = u64::from((tag >> PART_HIGH_BITS) as u32);
+    ((fraction * buckets as u64) >> 32) as usize
 }
 
 #[inline]
@@ -315,9 +388,18 @@ fn next(at: usize, buckets: usize) -> usize {
     if at + 1 < buckets { at + 1 } else { 0 }
 }
 
+/// Steps from one bucket on to another.
+fn distance(from: usize, to: usize, buckets: usize) -> usize {
+    if to >= from {
+        to - from
+    } else {
+        to + buckets - from
+    }
+}
+
 /// Buckets for that many keys at two thirds full.
 fn wanted(keys: usize) -> usize {
-    keys.div_ceil(2)
+    (keys * 3).div_ceil(2 * SLOTS)
 }
 
 #[cfg(test)]
@@ -345,20 +427,18 @@ mod tests {
         assert_eq!(table.keys(), model.len());
         for shard in &table.shards {
             let buckets = shard.buckets.len();
-            let mut passed = vec![0; buckets];
             let mut keys = 0;
             for (index, bucket) in shard.buckets.iter().enumerate() {
-                for tag in bucket.tags.iter().filter(|tag| **tag != 0) {
+                for entry in bucket.0.iter().filter(|entry| !entry.is_free()) {
                     keys += 1;
-                    let mut at = home(*tag, buckets);
+                    let mut at = home(entry.tag, buckets);
                     while at != index {
-                        passed[at] += 1;
+                        assert_eq!(shard.buckets[at].free(), 0, "passed by, yet not full");
                         at = next(at, buckets);
                     }
                 }
             }
-            let are: Vec<u32> = shard.buckets.iter().map(|bucket| bucket.passed).collect();
-            assert_eq!((are, shard.keys), (passed, keys));
+            assert_eq!(shard.keys, keys);
         }
     }
 
@@ -401,7 +481,7 @@ mod tests {
         }
     }
 
-    /// At every size on the way, growth included, a key costs less than 41 bytes beside the shards.
+    /// At every size on the way, growth included, a key costs at most 24 bytes.
     #[test]
     fn keys_cost_little() {
         let mut table = Table::new(100_000);

@@ -53,7 +53,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let files = match wire::gateway::load(&args.file, &context) {
         Ok(files) => files,
         Err(problems) => {
-            eprint!("{problems}");
+            eprintln!("{problems}");
             return Ok(Exit::Usage.into());
         }
     };

@@ -31,7 +31,8 @@ pub struct Verify {
     /// The public record of the draw: /.seawall/room/{room}/draw
     #[arg(long)]
     transcript: PathBuf,
-    /// The whole list: then the rank is checked exactly. /.seawall/room/{room}/draw/list, all pages.
+    /// The whole list: then the rank is checked exactly. /.seawall/room/{room}/draw/list, all
+    /// pages.
     #[arg(long)]
     list: Option<PathBuf>,
     /// The commitment as you wrote it down before registration.

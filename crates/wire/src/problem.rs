@@ -109,7 +109,7 @@ problems! {
     BodyTooSlow "body_too_slow" 408 Perhaps Some(1), "The request took too long to arrive";
     UpstreamDown "upstream_down" 503 No Some(1), "Not available right now: nothing happened";
     UpstreamLost "upstream_lost" 502 Perhaps Some(1), "No answer: please repeat with the same key";
-    UpstreamSlow "upstream_slow" 504 Perhaps Some(1), "No answer in time: please repeat with the same key";
+    UpstreamSlow "upstream_slow" 504 Perhaps Some(1), "No answer yet: repeat with the same key";
 }
 
 #[cfg(test)]

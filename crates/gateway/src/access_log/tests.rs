@@ -1,3 +1,5 @@
+//! Lines as they are written, and what happens when the disk does not keep up.
+
 use super::*;
 use crate::limits::{ACCESS_TARGET_BYTES_MAX, ACCESS_TEXT_BYTES_MAX};
 use serde_json::Value as Json;

@@ -98,7 +98,8 @@ impl Case {
         let mut control: Vec<String> = FLAGS
             .iter()
             .zip(self.flags)
-            .filter_map(|(flag, on)| on.then(|| (*flag).to_owned()))
+            .filter(|(_, on)| *on)
+            .map(|(flag, _)| (*flag).to_owned())
             .collect();
         let timed = [
             ("max-age", self.max_age),

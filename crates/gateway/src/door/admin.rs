@@ -2,6 +2,7 @@
 //! wants it and why.
 
 use super::Door;
+use super::running::Running;
 use crate::flags;
 use bytes::Bytes;
 use guard::switches::{SwitchRefusal, SwitchState};
@@ -207,33 +208,38 @@ impl Administration {
             json!({"limit": view.limit, "in_flight": view.in_flight})
         });
         drop(books);
-        let peers: Vec<Value> = running
-            .upstreams
-            .pools()
-            .flat_map(|pool| pool.peers().iter().map(move |peer| (pool, peer)))
-            .map(|(pool, peer)| {
-                json!({
-                    "upstream": pool.name(), "peer": peer.name(),
-                    "state": peer.state().label(), "in_flight": peer.in_flight(),
-                })
-            })
-            .collect();
-        let rooms: Vec<Value> = running
-            .rooms
-            .iter()
-            .map(|room| {
-                let census = room.census();
-                json!({
-                    "name": room.name(), "phase": format!("{:?}", census.phase),
-                    "waiting": census.waiting,
-                })
-            })
-            .collect();
+        let (peers, rooms) = (peers(&running), rooms(&running));
         json!({
             "routes": routes, "rules": rules, "switches": switches, "breakers": breakers,
             "overload": overload, "peers": peers, "rooms": rooms,
         })
     }
+}
+
+fn peers(running: &Running) -> Vec<Value> {
+    let pools = running.upstreams.pools();
+    let peers = pools.flat_map(|pool| pool.peers().iter().map(move |peer| (pool, peer)));
+    peers
+        .map(|(pool, peer)| {
+            json!({
+                "upstream": pool.name(), "peer": peer.name(),
+                "state": peer.state().label(), "in_flight": peer.in_flight(),
+            })
+        })
+        .collect()
+}
+
+fn rooms(running: &Running) -> Vec<Value> {
+    let rooms = running.rooms.iter();
+    rooms
+        .map(|room| {
+            let census = room.census();
+            json!({
+                "name": room.name(), "phase": format!("{:?}", census.phase),
+                "waiting": census.waiting,
+            })
+        })
+        .collect()
 }
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, (StatusCode, String)> {

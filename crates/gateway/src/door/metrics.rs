@@ -170,22 +170,7 @@ fn guarded(door: &Door, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result
     let mut limit = None;
     {
         let books = door.books();
-        for (_, rule) in books.limits.rules() {
-            let counters = rule.counters;
-            let rows = [
-                ("allowed", counters.allowed),
-                ("refused", counters.refused),
-                ("shadow_refused", counters.shadow_refused),
-                ("near_limit", counters.near_limit),
-                ("stale", counters.stale),
-            ];
-            for (what, value) in rows {
-                let labels = vec![("rule", rule.rule.name.clone()), ("what", what.to_owned())];
-                rules.get_or_create(&labels).inc_by(value);
-            }
-            let labels = vec![("rule", rule.rule.name.clone())];
-            keys.get_or_create(&labels).set(rule.keys as f64);
-        }
+        of_rules(&books.limits, &rules, &keys);
         for (spec, state) in books.switches.states() {
             let on = matches!(state, guard::switches::SwitchState::On { .. });
             let labels = vec![("switch", spec.name.clone())];
@@ -240,4 +225,23 @@ fn guarded(door: &Door, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result
         }
     }
     Ok(())
+}
+
+fn of_rules(limits: &guard::Limits, rules: &Counters, keys: &Gauges) {
+    for (_, rule) in limits.rules() {
+        let counters = rule.counters;
+        let rows = [
+            ("allowed", counters.allowed),
+            ("refused", counters.refused),
+            ("shadow_refused", counters.shadow_refused),
+            ("near_limit", counters.near_limit),
+            ("stale", counters.stale),
+        ];
+        for (what, value) in rows {
+            let labels = vec![("rule", rule.rule.name.clone()), ("what", what.to_owned())];
+            rules.get_or_create(&labels).inc_by(value);
+        }
+        let labels = vec![("rule", rule.rule.name.clone())];
+        keys.get_or_create(&labels).set(rule.keys as f64);
+    }
 }

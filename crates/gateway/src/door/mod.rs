@@ -7,6 +7,7 @@
 //! One [`Door`] a process, one [`DoorService`] a worker. It must not know the shop: a service in
 //! this process is an [`InProcess`] that the binary hands in.
 
+mod acts;
 mod admin;
 mod answers;
 mod books;

@@ -1,4 +1,5 @@
-//! A configuration at work: compiled, with its pools, rooms and files. Made whole beside the running
+//! A configuration at work: compiled, with its pools, rooms and files. Made whole beside the
+//! running
 //! one and swapped in at once; a bad one changes nothing.
 
 use super::books::{Books, Parts};
@@ -8,8 +9,8 @@ use crate::access_log::AccessLog;
 use crate::config::{Clock, Compiled, Page, TargetSpec, compile};
 use crate::flags::FlagRoutes;
 use crate::headers::Announce;
-use crate::limits::{ROOM_KEY_BYTES_MIN, STATIC_FILE_BYTES_MAX};
-use crate::room::{BadKeys, Hours, Keys, Options, RoomError, WaitingRoom};
+use crate::limits::{ROOM_KEY_BYTES_MIN, ROOM_REVEAL_AFTER, STATIC_FILE_BYTES_MAX};
+use crate::room::{BadKeys, Hours, Keys, Now, Options, RoomError, WaitingRoom};
 use crate::upstream::{SpecError, Timeouts, Upstreams, Watching};
 use bytes::Bytes;
 use guard::room::Rules;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use wire::gateway::listeners::Listener;
 use wire::gateway::routes::{Route, Target};
 use wire::gateway::scalar::Rate;
+use wire::gateway::upstreams as written;
 use wire::gateway::{Context, Door as Files};
 
 /// Where a configuration comes from.
@@ -270,33 +272,11 @@ fn rooms(
     let now = clocks.both();
     let mut rooms = Vec::new();
     for written in &files.gateway.waiting_rooms {
-        let nanos = |span: Duration| Nanos(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX));
-        let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-        let rules = Rules {
-            waiting_max: small(written.waiting),
-            places: small(written.inside),
-            admit_per_s: per_second(written.admit),
-            open_above_per_s: written.open_above.map(per_second),
-            close_below_per_s: written.close_below.map_or(0, per_second),
-            calm: nanos(written.hold),
-            away_after: nanos(written.abandoned_after),
-            grace: nanos(written.grace),
-            idle: nanos(written.pass),
-            units_per_buyer: small(written.units_per_buyer),
-            schedule: None,
-        };
         let known = before.and_then(|before| {
             let mut rooms = before.rooms.iter();
             rooms.find(|room| room.name() == written.name)
         });
         if let Some(room) = known {
-            let changed = room.change(rules, now);
-            changed.map_err(|problem| {
-                DoorError::Room(RoomError::Rules {
-                    room: written.name.clone(),
-                    problem,
-                })
-            })?;
             rooms.push(Arc::clone(room));
             continue;
         }
@@ -310,10 +290,10 @@ fn rooms(
         let options = Options {
             name: written.name.clone(),
             title: written.name.clone(),
-            rules,
+            rules: room_rules(written),
             hours,
             pass: written.pass,
-            reveal_after: Duration::from_secs(1),
+            reveal_after: ROOM_REVEAL_AFTER,
             secure: files.gateway.listeners.iter().any(|l| l.tls.is_some()),
             folder: folder.to_owned(),
         };
@@ -324,6 +304,48 @@ fn rooms(
         rooms.push(room);
     }
     Ok(rooms)
+}
+
+fn room_rules(written: &written::WaitingRoom) -> Rules {
+    let nanos = |span: Duration| Nanos(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX));
+    let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    Rules {
+        waiting_max: small(written.waiting),
+        places: small(written.inside),
+        admit_per_s: per_second(written.admit),
+        open_above_per_s: written.open_above.map(per_second),
+        close_below_per_s: written.close_below.map_or(0, per_second),
+        calm: nanos(written.hold),
+        away_after: nanos(written.abandoned_after),
+        grace: nanos(written.grace),
+        idle: nanos(written.pass),
+        units_per_buyer: small(written.units_per_buyer),
+        schedule: None,
+    }
+}
+
+/// Gives rooms that stay the rules of `to`; all of them or none.
+fn change_rooms(to: &Running, from: &Running, now: Now) -> Result<(), DoorError> {
+    let rules = |running: &Running, name: &str| {
+        let mut rooms = running.written.gateway.waiting_rooms.iter();
+        rooms.find(|room| room.name == name).map(room_rules)
+    };
+    let stay = from.rooms.iter().filter_map(|room| {
+        let (new, old) = (rules(to, room.name())?, rules(from, room.name())?);
+        Some((room, new, old))
+    });
+    let stay: Vec<_> = stay.collect();
+    for (place, (room, new, _)) in stay.iter().enumerate() {
+        if let Err(problem) = room.change(*new, now) {
+            for (room, _, old) in &stay[..place] {
+                // They were these rooms' rules a moment ago.
+                let _ = room.change(*old, now);
+            }
+            let room = room.name().to_owned();
+            return Err(DoorError::Room(RoomError::Rules { room, problem }));
+        }
+    }
+    Ok(())
 }
 
 /// Whole ones a second, at least one.
@@ -441,9 +463,15 @@ impl Door {
         let with = (&self.hasher, &self.clocks, &*self.folder);
         let mut running = Running::new(files, with, Some(&before))?;
         let set = running.compiled.switches.set.clone();
+        let problems = set.problems();
+        if !problems.is_empty() {
+            return Err(DoorError::Switches(problems));
+        }
+        // The last that can fail.
+        change_rooms(&running, &before, now)?;
         let parts = Parts::of(&mut running.compiled, Some(&before));
         let retired = {
-            // Both locks, so that no request sees one half.
+            // Both locks; a request that began before finds another generation in the books.
             let mut place = self.running.write().unwrap_or_else(PoisonError::into_inner);
             let mut books = self.books();
             books

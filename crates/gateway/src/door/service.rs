@@ -1,5 +1,6 @@
 //! One worker's side of the door: takes requests from a listener and performs what was decided.
 
+use super::acts::Acts;
 use super::answers::{self, No};
 use super::books::{self, Taken};
 use super::held::Held;
@@ -104,83 +105,76 @@ impl<S: InProcess> DoorService<S> {
         Rc::clone(&self.local.borrow())
     }
 
-    async fn answer(
+    /// Who asks, for what, and whether they may go on; by one configuration only.
+    fn decide(&self, local: &Local, parts: &Parts, peer: SocketAddr, told: &Told) -> Decided {
+        let (door, running) = (&self.door, &*local.running);
+        let trusted = &running.compiled.trusted;
+        let client = Client::of(&parts.headers, peer.ip(), self.tls, trusted);
+        let mut facts = Facts::default();
+        let of_service = |name: &str| {
+            let known = self.service.is_called(name);
+            known.then(|| self.service.buyer(parts)).flatten()
+        };
+        let known = running
+            .identity
+            .find(&mut facts, parts, &client, &door.hasher, of_service);
+        told.client.set(client.address);
+        told.buyer.set(facts.buyer);
+        if let Some(answer) = self.of_rooms(running, parts, known.buyer.as_deref()) {
+            return Decided::No(Box::new(answer));
+        }
+        let Some((id, route)) = find(running, parts) else {
+            door.counts.refuse(DoorCode::NoRoute);
+            told.code.set(Some(DoorCode::NoRoute));
+            let no = No::new(DoorCode::NoRoute, "No route takes this request.");
+            return Decided::No(Box::new(answers::refuse(&no, &parts.headers)));
+        };
+        told.route.set(Some(id));
+        complete(&mut facts, running, route, id, parts, &door.hasher);
+        let buyer = known.buyer.as_deref();
+        let counts = &running.counts[usize::from(id.0)];
+        match self.enter((local, told), route, id, &facts, parts, buyer) {
+            Ok(entered) => {
+                counts.requests.fetch_add(1, Ordering::Relaxed);
+                Decided::Go(Box::new(Going {
+                    id,
+                    client,
+                    entered,
+                    device_cookie: known.device_cookie,
+                }))
+            }
+            Err(Turned::Again) => Decided::Again,
+            Err(Turned::Answer(answer)) => {
+                counts.requests.fetch_add(1, Ordering::Relaxed);
+                counts.refused.fetch_add(1, Ordering::Relaxed);
+                Decided::No(answer)
+            }
+        }
+    }
+
+    async fn go(
         &self,
         local: &Rc<Local>,
         mut request: Request<Incoming>,
         peer: SocketAddr,
-        told: &Told,
+        going: Going,
     ) -> Response<Body> {
-        let door = &self.door;
-        let running = &*local.running;
-        door.counts.requests.fetch_add(1, Ordering::Relaxed);
-        let client = Client::of(
-            request.headers(),
-            peer.ip(),
-            self.tls,
-            &running.compiled.trusted,
-        );
-        let (parts, body) = request.into_parts();
-        let mut facts = Facts::default();
-        let hasher = &door.hasher;
-        let of_service = |name: &str| {
-            let known = self.service.is_called(name);
-            known.then(|| self.service.buyer(&parts)).flatten()
-        };
-        let known = running
-            .identity
-            .find(&mut facts, &parts, &client, hasher, of_service);
-        told.client.set(client.address);
-        told.buyer.set(facts.buyer);
-        if let Some(answer) = self.of_rooms(running, &parts, known.buyer.as_deref()) {
-            return answer;
-        }
-        let Some((id, route)) = find(running, &parts) else {
-            door.counts.refuse(DoorCode::NoRoute);
-            told.code.set(Some(DoorCode::NoRoute));
-            return answers::refuse(
-                &No::new(DoorCode::NoRoute, "No route takes this request."),
-                &parts.headers,
-            );
-        };
-        let place = usize::from(id.0);
-        told.route.set(Some(id));
-        running.counts[place]
-            .requests
-            .fetch_add(1, Ordering::Relaxed);
-        complete(&mut facts, running, route, id, &parts, hasher);
-        let entered = match self.enter(
-            (running, told),
-            route,
-            id,
-            &facts,
-            &parts,
-            known.buyer.as_deref(),
-        ) {
-            Ok(entered) => entered,
-            Err(refused) => {
-                running.counts[place]
-                    .refused
-                    .fetch_add(1, Ordering::Relaxed);
-                return *refused;
-            }
-        };
-        let shield = entered.shield.clone();
-        request = Request::from_parts(parts, body);
         // Nobody outside tells services what to leave out.
         request.headers_mut().remove(SHIELD);
-        if let Some(features) = &shield {
-            request.headers_mut().insert(SHIELD, features.clone());
+        if let Some(features) = going.entered.shield {
+            request.headers_mut().insert(SHIELD, features);
         }
+        let held = going.entered.held;
         let mut answer = self
-            .serve(local, id, request, peer, (client, entered.held))
+            .serve(local, going.id, request, peer, (going.client, held))
             .await;
         if answer.status().is_server_error() {
-            running.counts[place].failed.fetch_add(1, Ordering::Relaxed);
+            let counts = &local.running.counts[usize::from(going.id.0)];
+            counts.failed.fetch_add(1, Ordering::Relaxed);
         }
-        let out = answer.headers_mut();
-        for cookie in [known.device_cookie, entered.cookie].into_iter().flatten() {
-            out.append(SET_COOKIE, cookie);
+        let cookies = [going.device_cookie, going.entered.cookie];
+        for cookie in cookies.into_iter().flatten() {
+            answer.headers_mut().append(SET_COOKIE, cookie);
         }
         answer
     }
@@ -203,20 +197,23 @@ impl<S: InProcess> DoorService<S> {
     /// All that is asked before a request is served.
     fn enter(
         &self,
-        (running, told): (&Running, &Told),
+        (local, told): (&Local, &Told),
         route: &RouteSpec,
         id: RouteId,
         facts: &Facts,
         parts: &Parts,
         buyer: Option<&str>,
-    ) -> Result<Entered, Box<Response<Body>>> {
-        let door = &self.door;
+    ) -> Result<Entered, Turned> {
+        let (door, running) = (&self.door, &*local.running);
         let now = door.clocks.both();
         let counts = &door.counts;
         let no = |no: No<'_>| {
             counts.refuse(no.code);
             told.code.set(Some(no.code));
-            Err(Box::new(answers::refuse(&no, &parts.headers)))
+            Err(Turned::Answer(Box::new(answers::refuse(
+                &no,
+                &parts.headers,
+            ))))
         };
         let pool = match route.target {
             TargetSpec::Pool(pool) => Some(pool),
@@ -226,6 +223,9 @@ impl<S: InProcess> DoorService<S> {
         let room = route.room.and_then(|room| running.rooms.get(room));
         let (acts, gone, asked) = {
             let mut books = door.books();
+            if books.generation != local.generation {
+                return Err(Turned::Again);
+            }
             let acts = Acts::of(books.switches.decide(id, now.nanos));
             let buys = matches!(facts.class, Class::Order | Class::Cart);
             let gone = buys && facts.sku.is_some_and(|sku| books.sold_out.is_gone(sku));
@@ -237,7 +237,7 @@ impl<S: InProcess> DoorService<S> {
         if let Some(action) = acts.answer
             && let Some(answer) = switched(running, id, action, counts, &parts.headers)
         {
-            return Err(Box::new(answer));
+            return Err(Turned::Answer(Box::new(answer)));
         }
         if gone {
             return no(No::new(
@@ -252,11 +252,20 @@ impl<S: InProcess> DoorService<S> {
                 Entry::Hold(answer) => {
                     counts.held_in_room.fetch_add(1, Ordering::Relaxed);
                     told.in_room.set(true);
-                    return Err(answer);
+                    return Err(Turned::Answer(answer));
                 }
             }
         }
-        let asked = asked.unwrap_or_else(|| door.books().ask(facts, pool, key, now.nanos));
+        let asked = match asked {
+            Some(asked) => asked,
+            None => {
+                let mut books = door.books();
+                if books.generation != local.generation {
+                    return Err(Turned::Again);
+                }
+                books.ask(facts, pool, key, now.nanos)
+            }
+        };
         match asked {
             Ok(taken) => Ok(Entered {
                 held: self.held(taken, now.nanos),
@@ -264,19 +273,12 @@ impl<S: InProcess> DoorService<S> {
                 shield: acts.shield(running),
             }),
             Err(books::No::Limit(refusal)) => {
-                let name = running.rule_name(refusal.rule);
-                counts.refuse(DoorCode::RateLimited);
-                told.code.set(Some(DoorCode::RateLimited));
                 told.rule.set(Some(refusal.rule));
-                Err(Box::new(answers::refuse(
-                    &No {
-                        code: DoorCode::RateLimited,
-                        detail: "This limit is used up for now.",
-                        retry_after: Some(refusal.retry_after),
-                        limit: Some((name, refusal.headroom)),
-                    },
-                    &parts.headers,
-                )))
+                no(No {
+                    retry_after: Some(refusal.retry_after),
+                    limit: Some((running.rule_name(refusal.rule), refusal.headroom)),
+                    ..No::new(DoorCode::RateLimited, "This limit is used up for now.")
+                })
             }
             Err(books::No::Shed { retry_after }) => no(No {
                 retry_after: Some(retry_after),
@@ -383,14 +385,29 @@ impl<S: InProcess> DoorService<S> {
 
 impl<S: InProcess> Service for DoorService<S> {
     async fn call(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
-        let (local, told) = (self.local(), Told::default());
-        let line = local
-            .log
-            .as_ref()
-            .map(|_| Line::of(&request, &self.door.clocks));
-        let answer = self.answer(&local, request, peer, &told).await;
+        let (door, told) = (&self.door, Told::default());
+        door.counts.requests.fetch_add(1, Ordering::Relaxed);
+        let logs = self.local.borrow().log.is_some();
+        let line = logs.then(|| Line::of(&request, &door.clocks));
+        let (parts, body) = request.into_parts();
+        let (decided, local) = loop {
+            let local = self.local();
+            match self.decide(&local, &parts, peer, &told) {
+                // A swap in between; there is one configuration for the whole request.
+                Decided::Again => {}
+                decided => break (decided, local),
+            }
+        };
+        let answer = match decided {
+            Decided::Go(going) => {
+                let request = Request::from_parts(parts, body);
+                self.go(&local, request, peer, *going).await
+            }
+            Decided::No(answer) => *answer,
+            Decided::Again => unreachable!("the loop goes on"),
+        };
         if let (Some(line), Some(log)) = (&line, &local.log) {
-            line.write(log, (&local.running, &told), &answer, &self.door.clocks);
+            line.write(log, (&local.running, &told), &answer, &door.clocks);
         }
         answer
     }
@@ -412,52 +429,30 @@ impl Local {
     }
 }
 
+enum Decided {
+    Go(Box<Going>),
+    No(Box<Response<Body>>),
+    /// The configuration was swapped meanwhile.
+    Again,
+}
+
+struct Going {
+    id: RouteId,
+    client: Client,
+    entered: Entered,
+    device_cookie: Option<HeaderValue>,
+}
+
+enum Turned {
+    Answer(Box<Response<Body>>),
+    Again,
+}
+
 /// What a request got on its way in.
 struct Entered {
     held: Rc<Held>,
     cookie: Option<HeaderValue>,
     shield: Option<HeaderValue>,
-}
-
-/// What switches say about one request, copied out of their lock.
-struct Acts {
-    answer: Option<Action>,
-    shields: [Option<guard::switches::FeatureId>; SHIELDS],
-}
-
-/// Features of one request that are passed on as shielded; more would be a page of its own.
-const SHIELDS: usize = 8;
-
-impl Acts {
-    fn of(actions: &[Action]) -> Acts {
-        let mut acts = Acts {
-            answer: actions.iter().copied().find(|action| action.is_answer()),
-            shields: [None; SHIELDS],
-        };
-        let features = actions.iter().filter_map(|action| match action {
-            Action::Shield(feature) => Some(*feature),
-            _ => None,
-        });
-        for (place, feature) in acts.shields.iter_mut().zip(features) {
-            *place = Some(feature);
-        }
-        acts
-    }
-
-    fn shield(&self, running: &Running) -> Option<HeaderValue> {
-        let features = &running.compiled.switches.set.features;
-        let names: Vec<&str> = self
-            .shields
-            .iter()
-            .flatten()
-            .filter_map(|id| features.get(usize::from(id.0)))
-            .map(|feature| feature.name.as_str())
-            .collect();
-        if names.is_empty() {
-            return None;
-        }
-        HeaderValue::from_str(&names.join(", ")).ok()
-    }
 }
 
 fn find<'a>(running: &'a Running, parts: &Parts) -> Option<(RouteId, &'a RouteSpec)> {

@@ -1,3 +1,5 @@
+//! Answers of the flag endpoint, letter by letter.
+
 use super::*;
 use guard::Nanos;
 use guard::switches::{Feature, FeatureId, PageId, Recovery, StubId, SwitchSet, SwitchSpec};

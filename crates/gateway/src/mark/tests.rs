@@ -1,3 +1,5 @@
+//! Marks: signed, forged, expired, taken out.
+
 use super::*;
 use wire::gateway::listeners::Mark;
 

@@ -1,3 +1,5 @@
+//! Records: what is kept, what is blanked, what is dropped.
+
 use super::*;
 use hyper::Request;
 use hyper::header::{HeaderName, HeaderValue};

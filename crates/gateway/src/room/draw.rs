@@ -1,4 +1,5 @@
-//! The draw: what is hashed, and how. docs/waiting-room.md promises every byte of it, so that anyone
+//! The draw: what is hashed, and how. docs/waiting-room.md promises every byte of it, so that
+//! anyone
 //! can check a ticket with tools of their own; a change here needs a new version in the labels.
 //!
 //! It must not know rooms, files or HTTP.
@@ -62,7 +63,8 @@ impl Urn {
         Urn { mac }
     }
 
-    /// The first eight bytes of `HMAC-SHA-256(secret, "seawall.room.draw.v1\0" · buyer)`, big-endian,
+    /// The first eight bytes of `HMAC-SHA-256(secret, "seawall.room.draw.v1\0" · buyer)`,
+    /// big-endian,
     /// without the highest bit. The smallest goes first; equal ones in order of buyers.
     pub fn draw(&self, buyer: Buyer) -> u64 {
         let mut mac = self.mac.clone();

@@ -1,6 +1,7 @@
 //! The waiting room as the door performs it: keys, clock, files and answers around `guard::room`.
 //!
-//! One `WaitingRoom` a process, shared by all workers; the room itself stands behind one mutex that is
+//! One `WaitingRoom` a process, shared by all workers; the room itself stands behind one mutex
+//! that is
 //! held for less than a microsecond a question. Nothing here waits for a disk except the ticker's
 //! own thread. What people are told is in `http.rs` and `page.rs`; what a draw is, in `draw.rs`.
 //! It must not know routes: the door asks [`WaitingRoom::enter`] where a route says so, and hands

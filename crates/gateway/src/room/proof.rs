@@ -1,4 +1,5 @@
-//! What is published about a draw, what a ticket-holder gets, and the check that one fits the other.
+//! What is published about a draw, what a ticket-holder gets, and the check that one fits the
+//! other.
 //!
 //! The check trusts nothing but the files it is given, and says of each claim whether it holds. It
 //! must not know the room that made them.

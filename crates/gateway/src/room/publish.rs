@@ -1,4 +1,5 @@
-//! What the public may see of a draw, on disk before anybody sees it: the commitment when the room is
+//! What the public may see of a draw, on disk before anybody sees it: the commitment when the room
+//! is
 //! announced, list and root when it is closed, the secret later. Each step is a new file that
 //! replaces the old one whole, so that a crash never takes back what was said.
 

@@ -1,4 +1,5 @@
-//! Tickets and passes: who, which place, until when – under a MAC, so that any instance with the keys
+//! Tickets and passes: who, which place, until when – under a MAC, so that any instance with the
+//! keys
 //! believes them and no table is asked.
 //!
 //! `base64url(version 1 · key 1 · run 8 · buyer 16 · number 8 · issued 8 · MAC 16)`, numbers

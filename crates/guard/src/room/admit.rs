@@ -1,5 +1,6 @@
 //! What happens ten times a second: people are let in, and those who went away lose first their
-//! place in line and then their seat. Each tick does a bounded piece of it, since everybody who asks
+//! place in line and then their seat. Each tick does a bounded piece of it, since everybody who
+//! asks
 //! meanwhile waits for the lock.
 
 use super::seats::{Slot, State, Tick};
@@ -8,7 +9,8 @@ use crate::Nanos;
 use crate::limits::{ROOM_ADMIT_STEPS_PER_TICK, ROOM_BURST_MS, ROOM_SWEEP_PER_TICK_SEATS};
 
 impl Room {
-    /// Lets people in and looks after those who went away; call it ten times a second. `called` hears
+    /// Lets people in and looks after those who went away; call it ten times a second. `called`
+    /// hears
     /// of everybody who is let in.
     pub fn tick(&mut self, now: Nanos, mut called: impl FnMut(Buyer, Place)) {
         self.turn(now);

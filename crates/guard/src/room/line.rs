@@ -1,7 +1,8 @@
 //! The line: who waits, ordered by place, with everybody's rank at hand.
 //!
 //! People enter it anywhere – by their draw before the sale, at the end afterwards, at their old
-//! place when they come back – and leave it anywhere. So: sorted leaves of 256, a directory of their
+//! place when they come back – and leave it anywhere. So: sorted leaves of 256, a directory of
+//! their
 //! first places, and a Fenwick tree of their sizes. Insert, remove and rank are two binary searches
 //! and a logarithmic sum; a leaf that splits or goes rebuilds the directory's sums, which is a few
 //! microseconds once in a hundred arrivals. Two neighbours always hold more than three quarters

@@ -1,14 +1,17 @@
 //! The waiting room: who is let in, who waits, in which order, and what they may be told.
 //!
 //! Whoever came before T0 stands in the order of a draw, whoever came later behind them in order of
-//! arrival; both are one number, a [`Place`], and the room is one line sorted by it. A person who has
+//! arrival; both are one number, a [`Place`], and the room is one line sorted by it. A person who
+//! has
 //! not been seen for a while leaves the line but keeps the place: coming back – from another tab,
 //! after a restart, through another instance, with a ticket – is entering the line at the old place
 //! again. So people who went away hold nobody up, and one mechanism serves the draw, absence and
 //! recovery.
 //!
-//! The shell brings the hashes, the clocks and the signatures: [`Buyer`] must be the output of a keyed
-//! hash, a draw comes from a secret committed to beforehand, a ticket has been checked. The room must
+//! The shell brings the hashes, the clocks and the signatures: [`Buyer`] must be the output of a
+//! keyed
+//! hash, a draw comes from a secret committed to beforehand, a ticket has been checked. The room
+//! must
 //! not know what people want inside; it is told how much is left.
 
 mod admit;
@@ -301,7 +304,8 @@ impl Room {
         }
     }
 
-    /// What is left to sell, whenever it changes; `None`: unknown. At zero everybody waiting is told
+    /// What is left to sell, whenever it changes; `None`: unknown. At zero everybody waiting is
+    /// told
     /// at their next question; above it the room goes on where it stopped.
     pub fn set_stock(&mut self, left: Option<u64>) {
         self.stock = left.map(|left| {

@@ -1,7 +1,8 @@
 //! The odds that something is left when a person's turn comes.
 //!
 //! Everybody let in takes `m` units on average: what those let in so far took, begun with
-//! [`ROOM_ODDS_PRIOR`] imagined ones who took all they may. The `n` before a person take `n·m` units,
+//! [`ROOM_ODDS_PRIOR`] imagined ones who took all they may. The `n` before a person take `n·m`
+//! units,
 //! give or take `√(n·m·u)` (each takes up to `u`, nobody knows of the others). The odds are the
 //! chance that the stock is larger: the normal distribution, by its logistic approximation
 //! `1 / (1 + e^(−1.702 z))`, whose error is below one percent.

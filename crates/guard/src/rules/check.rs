@@ -6,7 +6,7 @@ use super::{Limit, PartValue, Rule};
 use crate::facts::{Class, Facts, HEADERS_MAX, Part};
 use crate::gcra::Gcra;
 use crate::limits::{
-    BURST_REQUESTS_MAX, DAYS_ITEMS_MAX, KEY_PARTS_MAX, KEYS_PER_RULE_MAX,
+    BURST_REQUESTS_MAX, COUNT_REQUESTS_MAX, DAYS_ITEMS_MAX, KEY_PARTS_MAX, KEYS_PER_RULE_MAX,
     OVERRIDE_KINDS_PER_RULE_MAX, PERMIT_SLOTS_MAX, RATE_PERIOD_NS_MAX,
     RATE_REQUESTS_PER_SECOND_MAX, ROUTES_MAX, RULE_NAME_CHARACTERS_MAX, RULES_MAX,
     SPECIAL_KEYS_PER_RULE_MAX,
@@ -230,15 +230,17 @@ fn check_limit(where_: &str, limit: &Limit, add: &mut impl FnMut(String)) {
             }
         }
         Limit::Concurrency { at_once } => {
-            if at_once == 0 {
+            if !(1..=COUNT_REQUESTS_MAX).contains(&at_once) {
+                let most = COUNT_REQUESTS_MAX;
                 add(format!(
-                    "{where_}: none at the same time; expected at least 1"
+                    "{where_}: {at_once} at the same time; expected 1 to {most}"
                 ));
             }
         }
         Limit::Quota { per_day, calendar } => {
-            if per_day == 0 {
-                add(format!("{where_}: none a day; expected at least 1"));
+            if !(1..=COUNT_REQUESTS_MAX).contains(&per_day) {
+                let most = COUNT_REQUESTS_MAX;
+                add(format!("{where_}: {per_day} a day; expected 1 to {most}"));
             }
             if usize::from(calendar) >= DAYS_ITEMS_MAX {
                 add(format!(

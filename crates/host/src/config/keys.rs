@@ -90,7 +90,8 @@ pub const KEYS: &[Key] = &[
         SWITCH,
         "Whether each worker keeps a processor of its own and the thread that decides keeps to the \
          others. Done only where the process may use the whole machine (no CPU quota, no \
-         restriction to some processors) and one is left; turn it off beside programs that pin too.",
+         restriction to some processors) and one is left; turn it off beside programs that pin \
+         too.",
     ),
     key(
         "data",

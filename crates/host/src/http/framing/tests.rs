@@ -1,3 +1,5 @@
+//! Heads that two programs could read differently.
+
 use super::{Framing, Head, Length};
 use hyper::StatusCode;
 use proptest::prelude::*;

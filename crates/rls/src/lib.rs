@@ -1,0 +1,106 @@
+//! Envoy's RateLimitService v3: a team that keeps its own proxy asks the same limits as the door.
+//!
+//! A call is answered on the worker that read it, under the lock of the limits, without another
+//! thread. Messages are `prost`'s, framing is `grpc.rs`, connections are `host`'s. Slots
+//! (concurrency rules) are not asked: nobody tells the service when a request ends.
+//! It must not know where the limits live: [`Limiter`] is the door, or [`Alone`].
+
+mod alone;
+mod answer;
+mod entries;
+mod grpc;
+pub mod limits;
+pub mod message;
+mod service;
+
+pub use alone::Alone;
+pub use entries::{Attribute, Entries, EntryProblem, Terms};
+
+use guard::{Limits, Nanos};
+use host::Drain;
+use host::http::{HttpStats, ListenError, ListenOptions, Listening};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+/// The running limits, wherever they live.
+pub trait Limiter: Send + Sync + 'static {
+    /// Runs `ask` with the running limits, the names of the configuration that they belong to,
+    /// and the moment, all under one lock. `ask` takes about a microsecond and does not block.
+    fn with<R>(&self, ask: impl FnOnce(&mut Limits, &Terms<'_>, Nanos) -> R) -> R;
+}
+
+/// How the service listens and what it knows.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Port 0 takes a free one.
+    pub addr: SocketAddr,
+    pub workers: usize,
+    /// Calls of another domain are answered "ok" and counted, as are those of one that is not
+    /// configured in Envoy's own service.
+    pub domains: Vec<String>,
+    pub entries: Entries,
+}
+
+impl Options {
+    /// One worker, and the domain `seawall`.
+    #[must_use]
+    pub fn new(addr: SocketAddr) -> Options {
+        Options {
+            addr,
+            workers: 1,
+            domains: vec!["seawall".to_owned()],
+            entries: Entries::default(),
+        }
+    }
+}
+
+/// What was asked and answered since the start. Each call of `ShouldRateLimit` counts in exactly
+/// one of `ok`, `over_limit`, `unknown_domain` and `malformed`.
+#[derive(Debug, Default)]
+pub struct Counts {
+    pub ok: AtomicU64,
+    pub over_limit: AtomicU64,
+    pub unknown_domain: AtomicU64,
+    /// Calls that were no calls of ours, or whose message could not be read.
+    pub malformed: AtomicU64,
+    pub descriptors: AtomicU64,
+    /// Entries that said nothing to the rules: an unknown key, or a value that names nothing.
+    pub unknown_entries: AtomicU64,
+    /// Descriptors with a limit of their own.
+    pub overrides: AtomicU64,
+    /// Descriptors that wanted hits back; they are not asked.
+    pub refunds_ignored: AtomicU64,
+    pub health_checks: AtomicU64,
+}
+
+/// Starts to answer; returns when all workers accept. While draining, health checks are told so
+/// and calls under way are still answered.
+///
+/// # Errors
+/// The address cannot be listened on.
+pub fn start<L: Limiter>(
+    options: &Options,
+    limiter: &Arc<L>,
+    counts: &Arc<Counts>,
+    drain: Drain,
+    stats: Arc<HttpStats>,
+) -> Result<Listening, ListenError> {
+    let mut listen = ListenOptions::new("rls", options.addr);
+    listen.workers = options.workers.max(1);
+    listen.http2 = true;
+    listen.connections_max = limits::CONNECTIONS_MAX;
+    listen.idle_ms = limits::IDLE_MS;
+    listen.first_byte_ms = limits::IDLE_MS;
+    let (limiter, counts) = (Arc::clone(limiter), Arc::clone(counts));
+    let domains: Arc<[String]> = options.domains.as_slice().into();
+    let (entries, draining) = (Arc::new(options.entries.clone()), drain.clone());
+    let make = move |_worker| service::RateLimitService {
+        limiter: Arc::clone(&limiter),
+        counts: Arc::clone(&counts),
+        domains: Arc::clone(&domains),
+        entries: Arc::clone(&entries),
+        drain: draining.clone(),
+    };
+    host::http::start(&listen, make, drain, stats)
+}
