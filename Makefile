@@ -121,6 +121,13 @@ bench-peers: ## nginx, haproxy, Redis and PostgreSQL beside us in one run (QUICK
 	cargo build --release --locked -p seawall
 	SEAWALL_BIN=$(abspath $(SEAWALL)) OUT=$(OUT)/bench bench/peers.sh
 
+.PHONY: bench-gateway
+bench-gateway: ## the front door beside nginx, haproxy and Envoy, each with a limit per user (QUICK=1: a minute)
+	@tools/setup.sh bench
+	cargo build --release --locked -p seawall
+	cargo build --release --locked -p gateway --example forward
+	SEAWALL_BIN=$(abspath $(SEAWALL)) FORWARD_BIN=$(abspath $(TARGET))/release/examples/forward OUT=$(OUT)/bench bench/gateway.sh
+
 .PHONY: deny
 deny: ## licences, duplicates, advisories and sources of what we depend on
 	@command -v cargo-deny >/dev/null || [ -x $(TARGET)/tools/bin/cargo-deny ] || \
