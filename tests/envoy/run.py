@@ -68,7 +68,8 @@ class Service:
 
         def listening():
             if self.process.poll() is not None:
-                sys.exit("envoy: the service ended: " + (self.folder / "rls.log").read_text()[-500:])
+                log = (self.folder / "rls.log").read_text()
+                sys.exit("envoy: the service ended: " + log[-500:])
             return re.search(r"^rls +(\S+)$", out.read_text(), re.M)
 
         self.addr = until("the service listens", listening)[1]

@@ -36,8 +36,7 @@ pub struct Options {
     /// Port 0 takes a free one.
     pub addr: SocketAddr,
     pub workers: usize,
-    /// Calls of another domain are answered "ok" and counted, as are those of one that is not
-    /// configured in Envoy's own service.
+    /// Calls of any other domain are answered "ok" and counted.
     pub domains: Vec<String>,
     pub entries: Entries,
 }

@@ -241,7 +241,7 @@ fn charges_no_descriptor_if_one_is_over() {
 #[test]
 fn entries_say_what_the_rules_ask() {
     let rows = [
-        ("key: [device]", "device=a", "device=b"),
+        ("key: [device]", "device=a", "buyer=b"),
         ("key: [api_key]", "api_key=a", "sku=a"),
         (
             "key: [sku], match: {routes: [order]}",
