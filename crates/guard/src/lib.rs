@@ -14,7 +14,6 @@ pub mod limits;
 mod overload;
 pub mod room;
 mod rules;
-mod share;
 mod sold_out;
 pub mod switches;
 mod table;
@@ -34,6 +33,5 @@ pub use rules::{
     PartValue, Permit, Provenance, Refusal, Retired, Rule, RuleId, RuleProblem, RuleSet,
     RuleStatus, Scope, Told, Verdict,
 };
-pub use share::{Claim, Heard, Instance, Number, Share, ShareConfig, View};
 pub use sold_out::{Fed, SoldOut, SoldOutCounts};
 pub use time::Nanos;

@@ -209,16 +209,3 @@ pub const SWITCH_DURATION_MS_MAX: u64 = 7 * 24 * 3_600_000;
 pub const SWITCH_METRIC_GAP_MS_MAX: u64 = 30_000;
 /// Events that wait for the audit log; the shell takes them several times a second.
 pub const SWITCH_EVENTS_MAX: usize = 1_024;
-
-/// Instances that share one budget, in entries: a view of them is sent around whole.
-pub const SHARE_INSTANCES_MAX: usize = 256;
-/// Views that may be in use at once while none is acknowledged by all its members, in steps of one
-/// proposal; beyond, everybody waits with what they hold.
-pub const SHARE_BASES_MAX: usize = 16;
-/// Rounds of gossip whose answers are still understood; more than any lease has.
-pub const SHARE_EPOCHS_MAX: usize = 256;
-/// The part of a cluster's budget that is spread evenly whatever the demand, in millionths: an
-/// instance that got no traffic must be able to show some.
-pub const SHARE_FLOOR_MILLIONTHS: u64 = 200_000;
-/// Shares are laid out anew when one would move by more than this, in millionths of the budget.
-pub const SHARE_SHIFT_MILLIONTHS: u32 = 20_000;

@@ -61,6 +61,8 @@ pub struct Sessions {
 pub struct Journal {
     pub segment_mib: u32,
     pub reserve_mib: u32,
+    /// Old segments are removed behind a verified snapshot.
+    pub prune: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -244,13 +244,11 @@ fn follow(config: &Config, engine: &Engine) -> anyhow::Result<Follower> {
     };
     let path = config.data.join("projection.db");
     let disk = RealDisk::new(&config.data);
-    Ok(Follower::start(
-        disk,
-        &path,
-        view,
-        FollowerOptions::default(),
-        ended,
-    )?)
+    let options = FollowerOptions {
+        prune_journal: config.journal.prune,
+        ..FollowerOptions::default()
+    };
+    Ok(Follower::start(disk, &path, view, options, ended)?)
 }
 
 fn issuer(config: &Config) -> anyhow::Result<Option<Issuer>> {

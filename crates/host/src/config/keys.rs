@@ -172,6 +172,13 @@ pub const KEYS: &[Key] = &[
          flight go on.",
     ),
     key(
+        "journal.prune",
+        "false",
+        SWITCH,
+        "Whether old segments are removed behind a verified snapshot. A pruned journal cannot \
+         rebuild the whole projection, nor be audited from its first entry: keep a copy first.",
+    ),
+    key(
         "windows.remember",
         "24h",
         WINDOW,

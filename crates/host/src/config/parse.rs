@@ -76,9 +76,11 @@ fn sessions(l: &mut Layers) -> Option<Sessions> {
 fn journal(l: &mut Layers) -> Option<Journal> {
     let segment_mib = l.value("journal.segment_mib", |t| number(t, 1..=1_024));
     let reserve_mib = l.value("journal.reserve_mib", |t| number(t, 1..=1_048_576));
+    let prune = l.value("journal.prune", |t| t.parse().ok());
     Some(Journal {
         segment_mib: segment_mib?,
         reserve_mib: reserve_mib?,
+        prune: prune?,
     })
 }
 
