@@ -106,11 +106,24 @@ impl Books {
             self.overload = parts.overload.map(Overload::new);
         }
         let retired = self.limits.swap(parts.rules);
+        self.share_safely(&parts.instances);
         self.set_day(now);
         for place in parts.initially_on {
             self.switch_on_at_start(place, now);
         }
         retired
+    }
+
+    /// Instances do not talk to each other yet: each lets through what is safe if all are there.
+    fn share_safely(&mut self, instances: &[(String, u64)]) {
+        for (name, most) in instances {
+            let mut rules = self.limits.rules();
+            let found = rules.find(|(_, status)| status.rule.name == *name);
+            let Some((id, _)) = found else { continue };
+            drop(rules);
+            let share = Factor::from_millionths(1_000_000 / (*most).max(1));
+            self.limits.set_share(id, share);
+        }
     }
 
     fn switch_on_at_start(&mut self, place: usize, now: Now) {
@@ -278,11 +291,19 @@ pub(super) struct Parts {
     /// Of a first start; a swap has turned them over already.
     pub switches: Option<Switches>,
     pub initially_on: Vec<usize>,
+    /// Of rules with scope cluster: how many instances there may be.
+    pub instances: Vec<(String, u64)>,
     pub day_offset_minutes: i32,
 }
 
 impl Parts {
-    pub fn of(compiled: &mut Compiled, before: Option<&Running>) -> Parts {
+    pub fn of(
+        compiled: &mut Compiled,
+        written: &wire::gateway::Door,
+        before: Option<&Running>,
+    ) -> Parts {
+        let instances = written.limits.rules.iter();
+        let instances = instances.filter_map(|rule| Some((rule.name.clone(), rule.max_instances?)));
         let names = compiled.pools.iter().map(|pool| pool.name.clone());
         Parts {
             rules: std::mem::replace(&mut compiled.rules, no_rules()),
@@ -290,6 +311,7 @@ impl Parts {
             overload: compiled.overload,
             overload_before: before.and_then(|before| before.compiled.overload),
             switches: None,
+            instances: instances.collect(),
             initially_on: match before {
                 None => compiled.switches.initially_on.clone(),
                 Some(_) => Vec::new(),

@@ -426,7 +426,7 @@ impl Door {
         let files = load(&sources, now.unix_us / 1_000)?;
         let mut running = Running::new(files, (&hasher, &clocks, folder), None)?;
         let switches = Switches::new(running.compiled.switches.set.clone());
-        let mut parts = Parts::of(&mut running.compiled, None);
+        let mut parts = Parts::of(&mut running.compiled, &running.written, None);
         parts.switches = Some(switches.map_err(DoorError::Switches)?);
         Ok(Arc::new(Door {
             books: Mutex::new(Books::new(parts, now)),
@@ -469,7 +469,7 @@ impl Door {
         }
         // The last that can fail.
         change_rooms(&running, &before, now)?;
-        let parts = Parts::of(&mut running.compiled, Some(&before));
+        let parts = Parts::of(&mut running.compiled, &running.written, Some(&before));
         let retired = {
             // Both locks; a request that began before finds another generation in the books.
             let mut place = self.running.write().unwrap_or_else(PoisonError::into_inner);
