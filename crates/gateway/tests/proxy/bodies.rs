@@ -122,8 +122,10 @@ fn a_client_that_leaves_while_waiting_closes_the_upstream() {
     until("the upstream is asked", || upstream.heard().len() == 1);
     drop(client);
     until("the upstream was let go", || upstream.closed() == 1);
+    until("all is given back", || {
+        front.pool.peers()[0].connections() == 0
+    });
     assert_eq!(front.count(Event::Abandoned), 1);
-    assert_eq!(front.pool.peers()[0].connections(), 0);
 }
 
 #[test]
@@ -214,4 +216,21 @@ fn an_answer_may_overtake_its_request() {
         rest.contains("late") && rest.ends_with("0\r\n\r\n"),
         "{rest}"
     );
+}
+
+#[test]
+fn a_connection_that_was_not_sent_all_of_a_request_carries_no_other() {
+    let upstream = Upstream::scripted(|talk, _| {
+        let head = talk.head().unwrap();
+        talk.say(ok("enough"));
+        if head.starts_with("POST") {
+            talk.wait_for_end();
+        }
+    });
+    let front = Front::to(&[upstream.addr]);
+    let mut client = front.connect();
+    client.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 100000\r\n\r\nabc");
+    assert_eq!(client.answer().body, "enough");
+    assert_eq!(front.get("/").body, "enough");
+    assert_eq!(upstream.connections(), 2);
 }

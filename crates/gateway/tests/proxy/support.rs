@@ -179,6 +179,7 @@ impl Upstream {
                         heard,
                     };
                     script(&mut talk, number);
+                    drop(talk);
                     ends.fetch_add(1, SeqCst);
                 });
             }
