@@ -182,9 +182,7 @@ fn connections_closed_while_idle_are_not_used() {
         assert_eq!(client.post("/", "x").status, 200);
         until("the upstream closed it", || upstream.closed() == n);
         // Whatever this is answered: the worker has looked at its sockets since the close.
-        front
-            .connect()
-            .ask("GET / HTTP/1.1\r\nHost: a b\r\n\r\n");
+        front.connect().ask("GET / HTTP/1.1\r\nHost: a b\r\n\r\n");
     }
     assert_eq!((upstream.heard().len(), front.count(Event::Stale)), (5, 0));
 }
