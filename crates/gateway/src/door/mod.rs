@@ -16,6 +16,7 @@ mod identity;
 mod line;
 mod metrics;
 mod running;
+mod serve;
 mod service;
 
 pub use admin::Administration;

@@ -11,15 +11,15 @@ use super::{Counts, Door};
 use crate::access_log::AccessWriter;
 use crate::config::{Asked, RouteSpec, TargetSpec, method};
 use crate::headers::Client;
-use crate::proxy::{ForwardContext, Happened, Proxy, ProxyError, Target, Why};
+use crate::proxy::{Proxy, Target};
 use crate::room::{Entry, PREFIX};
 use guard::switches::Action;
-use guard::{Class, Ended, Facts, RouteId};
+use guard::{Class, Facts, RouteId};
 use host::http::{Body, Service};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, SET_COOKIE};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -62,19 +62,19 @@ impl InProcess for NoService {
 }
 
 /// The running configuration as one worker uses it.
-struct Local {
+pub(super) struct Local {
     generation: u64,
-    running: Arc<Running>,
+    pub running: Arc<Running>,
     /// By the places of the pools.
-    targets: Vec<Option<Target>>,
+    pub targets: Vec<Option<Target>>,
     log: Option<AccessWriter>,
 }
 
 /// The door as a service of a listener.
 pub struct DoorService<S> {
-    door: Arc<Door>,
-    service: S,
-    proxy: Proxy,
+    pub(super) door: Arc<Door>,
+    pub(super) service: S,
+    pub(super) proxy: Proxy,
     local: RefCell<Rc<Local>>,
     tls: bool,
     seen: Cell<u64>,
@@ -298,89 +298,6 @@ impl<S: InProcess> DoorService<S> {
     fn held(&self, taken: Taken, now: guard::Nanos) -> Rc<Held> {
         Rc::new(Held::new(Arc::clone(&self.door), taken, now))
     }
-
-    async fn serve(
-        &self,
-        local: &Rc<Local>,
-        id: RouteId,
-        request: Request<Incoming>,
-        peer: SocketAddr,
-        (client, held): (Client, Rc<Held>),
-    ) -> Response<Body> {
-        let running = &*local.running;
-        let place = usize::from(id.0);
-        let route = &running.compiled.routes[place];
-        let answer = match &route.target {
-            TargetSpec::Service(_) => self.service.call(request, peer).await,
-            TargetSpec::Pool(pool) => {
-                let Some(Some(target)) = local.targets.get(*pool) else {
-                    let no = No::new(DoorCode::NoRoute, "The pool of this route is gone.");
-                    return answers::refuse(&no, request.headers());
-                };
-                return self
-                    .forward(running, place, request, target, (client, held))
-                    .await;
-            }
-            TargetSpec::Static => {
-                let file = running.files.get(place).and_then(Option::as_ref);
-                file.map_or_else(|| Response::new(Body::Empty), |file| whole(file, &request))
-            }
-            TargetSpec::Redirect { to, status } => {
-                let answer = answers::redirect(to, *status);
-                answer.unwrap_or_else(|| Response::new(Body::Empty))
-            }
-        };
-        held.tell(match answer.status().is_server_error() {
-            // Turned away by the service's own bound: it lives.
-            true if answer.status() == StatusCode::SERVICE_UNAVAILABLE => Ended::Dropped,
-            true => Ended::Failed,
-            false => Ended::Ok,
-        });
-        self.door.counts.served.fetch_add(1, Ordering::Relaxed);
-        answer
-    }
-
-    async fn forward(
-        &self,
-        running: &Running,
-        place: usize,
-        request: Request<Incoming>,
-        target: &Target,
-        (client, held): (Client, Rc<Held>),
-    ) -> Response<Body> {
-        let accept = request.headers().get(hyper::header::ACCEPT).cloned();
-        let mut ctx = ForwardContext::new(client, &running.announce);
-        ctx.timeouts = running.timeouts[place];
-        ctx.request_bytes_max = running.body_bytes_max[place];
-        ctx.key_makes_safe = running.key_makes_safe[place];
-        ctx.keep = Some(Box::new(Rc::clone(&held)));
-        let asked = self.proxy.forward(request, target, ctx).await;
-        match asked {
-            Ok(answer) => {
-                held.tell(match answer.status().is_server_error() {
-                    true => Ended::Failed,
-                    false => Ended::Ok,
-                });
-                self.door.counts.served.fetch_add(1, Ordering::Relaxed);
-                answer
-            }
-            Err(error) => {
-                let (code, ended) = blame(&error);
-                held.tell(ended);
-                self.door.counts.refuse(code);
-                tracing::debug!(%error, route = place, "no answer from the upstream");
-                let mut headers = hyper::HeaderMap::new();
-                if let Some(accept) = accept {
-                    headers.insert(hyper::header::ACCEPT, accept);
-                }
-                let mut answer = answers::refuse(&No::new(code, error.why.text()), &headers);
-                if error.why == Why::Unsupported {
-                    *answer.status_mut() = StatusCode::NOT_IMPLEMENTED;
-                }
-                answer
-            }
-        }
-    }
 }
 
 impl<S: InProcess> Service for DoorService<S> {
@@ -548,34 +465,4 @@ fn switched(
     }?;
     counts.by_switch.fetch_add(1, Ordering::Relaxed);
     Some(answer)
-}
-
-fn whole(file: &Ready, request: &Request<Incoming>) -> Response<Body> {
-    let body = match *request.method() {
-        Method::HEAD => Body::Empty,
-        _ => Body::from(file.body.clone()),
-    };
-    let mut answer = Response::new(body);
-    *answer.status_mut() = StatusCode::from_u16(file.status).unwrap_or(StatusCode::OK);
-    answer.headers_mut().insert(CONTENT_TYPE, file.kind.clone());
-    answer
-}
-
-/// What the client is told, and what breakers and overload control hear.
-fn blame(error: &ProxyError) -> (DoorCode, Ended) {
-    match error.why {
-        Why::BadHost | Why::Unsupported | Why::BodyBroken => (DoorCode::BadRequest, Ended::Dropped),
-        Why::BodyTooLarge => (DoorCode::BodyTooLarge, Ended::Dropped),
-        Why::BodyTooSlow => (DoorCode::BodyTooSlow, Ended::Dropped),
-        Why::NoPeer | Why::Busy | Why::WaitedInVain | Why::ConnectFailed | Why::ConnectTimeout => {
-            (DoorCode::UpstreamDown, Ended::Failed)
-        }
-        Why::HeadTimeout | Why::BodyTimeout | Why::TotalTimeout => {
-            (DoorCode::UpstreamSlow, Ended::TimedOut)
-        }
-        Why::Lost | Why::Malformed(_) => match error.happened {
-            Happened::No => (DoorCode::UpstreamDown, Ended::Failed),
-            Happened::Perhaps => (DoorCode::UpstreamLost, Ended::Failed),
-        },
-    }
 }

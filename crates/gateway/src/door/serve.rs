@@ -1,0 +1,135 @@
+//! Performing a request that may go on: by a service in this process, by a pool, from a file.
+//!
+//! What a route adds to an answer on its way out belongs here. It must not decide who may enter.
+
+use super::answers::{self, No};
+use super::held::Held;
+use super::running::{Ready, Running};
+use super::service::{DoorService, InProcess, Local};
+use crate::config::TargetSpec;
+use crate::headers::Client;
+use crate::proxy::{ForwardContext, Happened, ProxyError, Target, Why};
+use guard::{Ended, RouteId};
+use host::http::Body;
+use hyper::body::Incoming;
+use hyper::header::CONTENT_TYPE;
+use hyper::{Method, Request, Response, StatusCode};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use wire::problem::DoorCode;
+
+impl<S: InProcess> DoorService<S> {
+    pub(super) async fn serve(
+        &self,
+        local: &Rc<Local>,
+        id: RouteId,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        (client, held): (Client, Rc<Held>),
+    ) -> Response<Body> {
+        let running = &*local.running;
+        let place = usize::from(id.0);
+        let route = &running.compiled.routes[place];
+        let answer = match &route.target {
+            TargetSpec::Service(_) => self.service.call(request, peer).await,
+            TargetSpec::Pool(pool) => {
+                let Some(Some(target)) = local.targets.get(*pool) else {
+                    let no = No::new(DoorCode::NoRoute, "The pool of this route is gone.");
+                    return answers::refuse(&no, request.headers());
+                };
+                return self
+                    .forward(running, place, request, target, (client, held))
+                    .await;
+            }
+            TargetSpec::Static => {
+                let file = running.files.get(place).and_then(Option::as_ref);
+                file.map_or_else(|| Response::new(Body::Empty), |file| whole(file, &request))
+            }
+            TargetSpec::Redirect { to, status } => {
+                let answer = answers::redirect(to, *status);
+                answer.unwrap_or_else(|| Response::new(Body::Empty))
+            }
+        };
+        held.tell(match answer.status().is_server_error() {
+            // Turned away by the service's own bound: it lives.
+            true if answer.status() == StatusCode::SERVICE_UNAVAILABLE => Ended::Dropped,
+            true => Ended::Failed,
+            false => Ended::Ok,
+        });
+        self.door.counts.served.fetch_add(1, Ordering::Relaxed);
+        answer
+    }
+
+    async fn forward(
+        &self,
+        running: &Running,
+        place: usize,
+        request: Request<Incoming>,
+        target: &Target,
+        (client, held): (Client, Rc<Held>),
+    ) -> Response<Body> {
+        let accept = request.headers().get(hyper::header::ACCEPT).cloned();
+        let mut ctx = ForwardContext::new(client, &running.announce);
+        ctx.timeouts = running.timeouts[place];
+        ctx.request_bytes_max = running.body_bytes_max[place];
+        ctx.key_makes_safe = running.key_makes_safe[place];
+        ctx.keep = Some(Box::new(Rc::clone(&held)));
+        let asked = self.proxy.forward(request, target, ctx).await;
+        match asked {
+            Ok(answer) => {
+                held.tell(match answer.status().is_server_error() {
+                    true => Ended::Failed,
+                    false => Ended::Ok,
+                });
+                self.door.counts.served.fetch_add(1, Ordering::Relaxed);
+                answer
+            }
+            Err(error) => {
+                let (code, ended) = blame(&error);
+                held.tell(ended);
+                self.door.counts.refuse(code);
+                tracing::debug!(%error, route = place, "no answer from the upstream");
+                let mut headers = hyper::HeaderMap::new();
+                if let Some(accept) = accept {
+                    headers.insert(hyper::header::ACCEPT, accept);
+                }
+                let mut answer = answers::refuse(&No::new(code, error.why.text()), &headers);
+                if error.why == Why::Unsupported {
+                    *answer.status_mut() = StatusCode::NOT_IMPLEMENTED;
+                }
+                answer
+            }
+        }
+    }
+}
+
+fn whole(file: &Ready, request: &Request<Incoming>) -> Response<Body> {
+    let body = match *request.method() {
+        Method::HEAD => Body::Empty,
+        _ => Body::from(file.body.clone()),
+    };
+    let mut answer = Response::new(body);
+    *answer.status_mut() = StatusCode::from_u16(file.status).unwrap_or(StatusCode::OK);
+    answer.headers_mut().insert(CONTENT_TYPE, file.kind.clone());
+    answer
+}
+
+/// What the client is told, and what breakers and overload control hear.
+fn blame(error: &ProxyError) -> (DoorCode, Ended) {
+    match error.why {
+        Why::BadHost | Why::Unsupported | Why::BodyBroken => (DoorCode::BadRequest, Ended::Dropped),
+        Why::BodyTooLarge => (DoorCode::BodyTooLarge, Ended::Dropped),
+        Why::BodyTooSlow => (DoorCode::BodyTooSlow, Ended::Dropped),
+        Why::NoPeer | Why::Busy | Why::WaitedInVain | Why::ConnectFailed | Why::ConnectTimeout => {
+            (DoorCode::UpstreamDown, Ended::Failed)
+        }
+        Why::HeadTimeout | Why::BodyTimeout | Why::TotalTimeout => {
+            (DoorCode::UpstreamSlow, Ended::TimedOut)
+        }
+        Why::Lost | Why::Malformed(_) => match error.happened {
+            Happened::No => (DoorCode::UpstreamDown, Ended::Failed),
+            Happened::Perhaps => (DoorCode::UpstreamLost, Ended::Failed),
+        },
+    }
+}
