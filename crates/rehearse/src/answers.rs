@@ -39,7 +39,7 @@ pub enum Meaning {
         code: String,
         sku: Option<String>,
     },
-    /// Nothing happened because the shop has too much to do (503).
+    /// Nothing happened because there is too much to do (503), or too much of one buyer (429).
     TurnedAway {
         code: String,
         retry_after_s: Option<u32>,
@@ -105,7 +105,12 @@ fn is_refusal(class: Class, status: u16, code: &str) -> bool {
                 code,
                 "coupon_not_eligible" | "coupon_used" | "coupon_exhausted" | "coupon_unknown"
             );
-            coupon || matches!(code, "sold_out" | "buyer_limit" | "not_open" | "closed")
+            // A door in front says "gone" from what the shop told it.
+            coupon
+                || matches!(
+                    code,
+                    "sold_out" | "gone_for_now" | "buyer_limit" | "not_open" | "closed"
+                )
         }
         Class::Pay => {
             status == 402 || matches!(code, "not_held" | "refund_due" | "payment_declined")
@@ -170,13 +175,19 @@ fn problem(class: Class, answer: &Answer) -> Meaning {
     let (code, sku) = body.map_or((None, None), |body| (Some(body.code), body.sku));
     let retry_after_s = answer.retry_after_s;
     match (answer.status, code) {
-        (503, code) => {
-            let code = code.unwrap_or_else(|| "503".to_owned());
+        // By the shop's own bounds, or by a limit of the door before it.
+        (status @ (429 | 503), code) => {
+            let code = code.unwrap_or_else(|| status.to_string());
             Meaning::TurnedAway {
                 code,
                 retry_after_s,
             }
         }
+        // The same key is being worked on: this attempt did nothing, the other one may.
+        (409, Some(code)) if code == "under_way" => Meaning::TurnedAway {
+            code,
+            retry_after_s,
+        },
         (500, Some(code)) if code == "outcome_unknown" => Meaning::Unknown,
         (401, _) => Meaning::NoSession,
         (status, Some(code)) if is_refusal(class, status, &code) => Meaning::Refused { code, sku },
@@ -292,6 +303,12 @@ mod tests {
                 r#"{"status":"held"}"#,
                 wrong("200 unreadable"),
             ),
+            (
+                Class::Order,
+                409,
+                r#"{"code":"gone_for_now"}"#,
+                refused("gone_for_now"),
+            ),
             (Class::Browse, 304, "", Meaning::Seen),
             (
                 Class::Browse,
@@ -315,5 +332,11 @@ mod tests {
             retry_after_s: Some(2),
         };
         assert_eq!(check(Class::Order, 503, overloaded), away);
+        let limited = Meaning::TurnedAway {
+            code: "rate_limited".to_owned(),
+            retry_after_s: None,
+        };
+        let body = r#"{"code":"rate_limited","happened":"no"}"#;
+        assert_eq!(check(Class::Browse, 429, body), limited);
     }
 }

@@ -141,6 +141,9 @@ fn push_charts(out: &mut String, body: &Body) {
             series("errors", "c4", |s| s.errors as f64),
         ],
     ));
+    for (title, unit, kind, series) in body.door.iter().flat_map(crate::door::charts) {
+        out.push_str(&draw(title, unit, kind, series));
+    }
     if !body.stocks.is_empty() {
         let stock = |(stock, class): (&crate::report::StockFigures, &'static str)| Series {
             name: format!("{} ({})", stock.title, stock.sku),

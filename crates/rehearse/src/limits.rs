@@ -49,6 +49,10 @@ pub const ORDER_ROWS_MAX: usize = 20_000_000;
 pub const ODD_ROWS_SHOWN_MAX: usize = 20;
 /// Broken promises shown by name; all are counted.
 pub const FINDINGS_SHOWN_MAX: usize = 20;
+/// Series of the door's metrics that are kept: a thousand routes and rules with all their labels.
+pub const DOOR_SERIES_MAX: usize = 10_000;
+/// Rows of routes and rules in the readable table; the JSON has all.
+pub const DOOR_ROWS_SHOWN_MAX: usize = 12;
 /// Rounds of a crash test.
 pub const CRASH_ROUNDS_MAX: u32 = 100_000;
 

@@ -42,6 +42,12 @@ impl Shared {
             .write()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+    /// When the shop last came back from a kill.
+    pub fn last_back_us(&self) -> Option<u64> {
+        let kills = self.kills();
+        let mut backs = kills.iter().rev().map(|(_, back)| *back);
+        backs.find(|back| *back != u64::MAX)
+    }
     /// Whether any moment from `planned` to `ended` fell between a kill and the first answer
     /// after it.
     pub fn in_kill(&self, planned_us: u64, ended_us: u64) -> bool {

@@ -4,6 +4,7 @@
 //! about the flood decide whether there is a verdict at all; only then do promises count.
 
 use crate::answers::Class;
+use crate::door::DoorFigures;
 use crate::judge::{Demands, expectations};
 use crate::measure::{Latency, Measured, Split};
 use crate::plan::Plan;
@@ -26,6 +27,8 @@ pub struct Body {
     pub expectations: Vec<Expectation>,
     pub audit: Vec<CheckFigures>,
     pub stocks: Vec<StockFigures>,
+    /// The door's own word; `None` where it was not heard.
+    pub door: Option<DoorFigures>,
     pub seconds: Vec<SecondFigures>,
     /// T0 in seconds from the start of the series.
     pub t0_s: f64,
@@ -216,6 +219,7 @@ pub(crate) fn body(
         audit: checks(ran).map(check_figures).collect(),
         books: book_figures(ran),
         stocks: stock_figures(plan, ran),
+        door: ran.door.as_ref().ok().cloned(),
         seconds: second_figures(ran),
         t0_s: plan.t0_us as f64 / 1e6,
         remarks: remarks_of(ran, remarks),
@@ -226,10 +230,15 @@ pub(crate) fn body(
 }
 
 fn turned_away(measured: &Measured) -> impl Iterator<Item = (String, Split)> + '_ {
+    let label = |code: &str| match code {
+        "rate_limited" => format!("429 {code}"),
+        "under_way" => format!("409 {code}"),
+        _ => format!("503 {code}"),
+    };
     measured
         .turned_away
         .iter()
-        .map(|(code, split)| (format!("503 {code}"), *split))
+        .map(move |(code, split)| (label(code), *split))
 }
 
 fn load_figures(plan: &Plan, measured: &Measured) -> LoadFigures {
@@ -447,6 +456,9 @@ fn second_figures(ran: &Ran) -> Vec<SecondFigures> {
 }
 
 fn remarks_of(ran: &Ran, mut remarks: Vec<String>) -> Vec<String> {
+    if let Err(why) = ran.door {
+        remarks.push(why.to_owned());
+    }
     if ran.audited.is_none() {
         remarks.push("No books: the journal was not at hand, so nothing is proved.".to_owned());
     } else if !ran.channel_seen {

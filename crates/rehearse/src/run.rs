@@ -4,6 +4,7 @@
 
 use crate::books::{Audited, Channel, Circumstances, Evidence, audit};
 use crate::child::{ChildError, Recipe, Shop};
+use crate::door::{DoorFigures, Watch};
 use crate::load::{Load, Outcome, Target};
 use crate::measure::Shared;
 use crate::plan::Plan;
@@ -100,6 +101,8 @@ pub(crate) struct Ran {
     pub(crate) settled: bool,
     pub(crate) first_start: Duration,
     pub(crate) channel_seen: bool,
+    /// The front door's own word, or why there is none.
+    pub(crate) door: Result<DoorFigures, &'static str>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -152,6 +155,9 @@ fn run_own(stage: &Stage, seawall: &Path) -> Result<Ran, Failed> {
     };
     let first_start = shop.took;
     let shared = Arc::new(Shared::default());
+    let watched = Arc::clone(&shared);
+    let watch = Watch::start(shop.admin, &shop.operator_token, start, watched);
+    let watch = watch.map_err(Failed::Generator)?;
     let load = Load::new(
         Arc::clone(&stage.plan),
         target,
@@ -171,6 +177,8 @@ fn run_own(stage: &Stage, seawall: &Path) -> Result<Ran, Failed> {
     let outcome = thread
         .join()
         .map_err(|_| Failed::Generator(io::Error::other("its thread ended by a bug")))?;
+    // While the shop still answers.
+    let door = watch.end();
     let (kills, outcome) = (kills?, outcome.map_err(Failed::Generator)?);
     let mut progress = Progress::new(stage.quiet);
     progress.say("waiting for the last holds to end");
@@ -198,6 +206,7 @@ fn run_own(stage: &Stage, seawall: &Path) -> Result<Ran, Failed> {
         settled,
         first_start,
         channel_seen,
+        door,
     })
 }
 
@@ -256,6 +265,7 @@ fn run_elsewhere(stage: &Stage, running: &Running) -> Result<Ran, Failed> {
         settled: true,
         first_start,
         channel_seen,
+        door: Err("What its front door did was not asked: only the shop's address is known."),
     })
 }
 

@@ -23,7 +23,7 @@ pub(crate) fn verdict_words(verdict: Verdict) -> (&'static str, &'static str) {
     }
 }
 
-fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     format!("{:.2} %", share * 100.0)
 }
 
@@ -35,6 +35,7 @@ pub(crate) fn sections(body: &Body) -> Vec<Section> {
     if !body.errors.is_empty() {
         all.push(errors(body));
     }
+    all.extend(body.door.iter().flat_map(crate::door::sections));
     if !body.audit.is_empty() {
         all.push(audit(body));
     }
@@ -63,7 +64,7 @@ fn expectations(body: &Body) -> Section {
     }
 }
 
-fn pairs(title: &'static str, rows: Vec<(&str, String)>) -> Section {
+pub(crate) fn pairs(title: &'static str, rows: Vec<(&str, String)>) -> Section {
     let rows = rows
         .into_iter()
         .map(|(name, value)| vec![name.to_owned(), value])

@@ -264,6 +264,31 @@ fn a_shop_that_forgets_what_it_promised_is_found_out() {
     assert!(!acknowledged.passed, "{:?}", audited.verdict.checks);
 }
 
+fn door() -> crate::door::DoorFigures {
+    let second = crate::door::DoorSecond {
+        requests: 500,
+        served: 480,
+        rate_limited: 6,
+        ..Default::default()
+    };
+    let route = crate::door::DoorRoute {
+        name: "order".to_owned(),
+        class: "order".to_owned(),
+        requests: 900,
+        ..Default::default()
+    };
+    crate::door::DoorFigures {
+        readings: 4,
+        requests: 1_000,
+        served: 985,
+        held_in_room: 3,
+        refused: [("rate_limited".to_owned(), 12)].into(),
+        routes: vec![route],
+        seconds: vec![second.clone(), second],
+        ..Default::default()
+    }
+}
+
 #[test]
 fn the_report_agrees_with_itself_and_its_page_stands_alone() {
     let products = products(5, 20);
@@ -290,6 +315,7 @@ fn the_report_agrees_with_itself_and_its_page_stands_alone() {
         settled: true,
         first_start: Duration::from_millis(50),
         channel_seen: true,
+        door: Ok(door()),
     };
     let expectations = wire::campaign::Expectations {
         min_rps_at_t0: 900,
@@ -332,11 +358,24 @@ fn the_report_agrees_with_itself_and_its_page_stands_alone() {
     ] {
         assert!(!page.contains(foreign), "{foreign}");
     }
-    assert!(page.contains("A &lt;small&gt; sale") && page.matches("<svg").count() == 4);
+    assert!(page.contains("A &lt;small&gt; sale") && page.matches("<svg").count() == 5);
     let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
     let held = json["body"]["orders"]["held"].as_u64().unwrap();
     assert_eq!(json["body"]["books"]["orders"].as_u64(), Some(held));
+    assert_eq!(json["body"]["door"]["refused"]["rate_limited"], 12);
+    assert!(page.contains("What the front door did in each second"));
     let table = report.table();
+    for (what, value) in [
+        ("requests through the door", "1,000"),
+        ("refused: rate_limited", "12"),
+        ("held in the waiting room", "3"),
+    ] {
+        let row = |line: &&str| line.trim_start().starts_with(what) && line.ends_with(value);
+        assert!(
+            table.lines().any(|line| row(&line)),
+            "{what} {value}\n{table}"
+        );
+    }
     let line = format!("  held {held:>35}");
     assert!(table.contains("Verdict: HOLDS (exit code 0)"), "{table}");
     assert!(
