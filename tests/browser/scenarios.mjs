@@ -18,6 +18,18 @@ async function lastUnit({ shop, enter }) {
     await buyer.signUp(`/p/${sku}`);
     await buyer.page.waitForSelector('button.buy:enabled');
   }
+  // Neither order leaves before both have clicked: the live stock would close the button of the
+  // slower one, and nobody would have raced.
+  const both = gate();
+  let clicked = 0;
+  for (const buyer of buyers) {
+    await buyer.page.route('**/v1/orders', async (route) => {
+      clicked += 1;
+      if (clicked === buyers.length) both.open();
+      await both.passed;
+      await route.continue();
+    });
+  }
   await Promise.all(buyers.map((buyer) => buyer.buyButton().click()));
   const ends = await Promise.all(buyers.map((buyer) => Promise.race([
     buyer.onOrderPage().then(() => 'won'),
