@@ -14,6 +14,7 @@ pub mod limits;
 mod overload;
 pub mod room;
 mod rules;
+mod share;
 mod sold_out;
 pub mod switches;
 mod table;
@@ -33,5 +34,6 @@ pub use rules::{
     PartValue, Permit, Provenance, Refusal, Retired, Rule, RuleId, RuleProblem, RuleSet,
     RuleStatus, Scope, Told, Verdict,
 };
+pub use share::{Granted, Instance, Line, Lost, Note, Share, ShareConfig};
 pub use sold_out::{Fed, SoldOut, SoldOutCounts};
 pub use time::Nanos;

@@ -209,3 +209,23 @@ pub const SWITCH_DURATION_MS_MAX: u64 = 7 * 24 * 3_600_000;
 pub const SWITCH_METRIC_GAP_MS_MAX: u64 = 30_000;
 /// Events that wait for the audit log; the shell takes them several times a second.
 pub const SWITCH_EVENTS_MAX: usize = 1_024;
+
+// ── shares of a cluster's budget ─────────────────────────────────────────────────────────────
+
+/// Instances that one instance hears besides itself; each is a line of each note.
+pub const SHARE_INSTANCES_MAX: usize = 64;
+/// Of a place, in millionths: never lent, so that whoever was idle can start at once, and all that
+/// a restarted instance has at first. With all demand at one of many, so much is not used.
+pub const SHARE_FLOOR_MILLIONTHS: u64 = 50_000;
+/// Loans change in steps of more than this, in millionths of the budget: less is noise.
+pub const SHARE_STEP_MILLIONTHS: u64 = 10_000;
+/// Demand follows what is measured by one part in so many a round (EWMA): sums of few requests
+/// jump.
+pub const SHARE_SMOOTHING_ROUNDS: u64 = 4;
+/// Rounds whose sending time is kept: a loan that answers an older one has run out.
+pub const SHARE_ROUNDS_KEPT: usize = 64;
+/// Falling loans to one borrower that it may not have heard of; then they do not fall further.
+pub const SHARE_GRANTS_MAX: usize = 32;
+/// A borrower's lease is shorter than the lender's by one part in so many: 1 % between two clocks,
+/// far more than crystals drift.
+pub const SHARE_DRIFT_DIVISOR: u64 = 100;
