@@ -3,7 +3,8 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 
 export const FLAGS = [
@@ -79,6 +80,19 @@ export class Buyer {
       if (asked) keys.push(request.headers()['idempotency-key']);
     });
     return keys;
+  }
+
+  /** How the page looks on a phone and on a desk, for people to judge: into the folder SHOTS. */
+  async shoot(name) {
+    if (!process.env.SHOTS) return;
+    mkdirSync(process.env.SHOTS, { recursive: true });
+    const before = this.page.viewportSize();
+    for (const [size, width, height] of [['phone', 390, 844], ['desk', 1_280, 800]]) {
+      await this.page.setViewportSize({ width, height });
+      const path = join(process.env.SHOTS, `${name}-${size}.png`);
+      await this.page.screenshot({ path, fullPage: name.startsWith('page') });
+    }
+    await this.page.setViewportSize(before);
   }
 
   async leave() {

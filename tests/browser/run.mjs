@@ -2,6 +2,7 @@
 // whose names contain one of them. The last line is `N passed, N failed`.
 //
 //   SEAWALL_BIN=../../target/release/seawall npm test
+//   SHOTS=folder … keeps pictures of some pages, on a phone and on a desk
 //   SHOP_URL=http://… ADMIN_URL=http://… OPERATOR_TOKEN=… node run.mjs race countdown
 
 import { mkdtempSync } from 'node:fs';
@@ -9,13 +10,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Buyer, launch } from './browser.mjs';
 import { lighthouseScenarios } from './lighthouse.mjs';
+import { featureScenarios } from './features.mjs';
 import { scenarios } from './scenarios.mjs';
 import { openShop } from './shop.mjs';
 
 const SCENARIO_MS_MAX = 240_000;
 
 const words = process.argv.slice(2);
-const chosen = [...scenarios, ...lighthouseScenarios]
+// With a door of their own: only where shops can be started.
+const own = process.env.SHOP_URL ? [] : featureScenarios;
+const chosen = [...scenarios, ...own, ...lighthouseScenarios]
   .filter(([name]) => words.length === 0 || words.some((word) => name.includes(word)));
 
 async function within(ms, work) {
@@ -32,8 +36,8 @@ async function within(ms, work) {
 
 async function play(browser, shop, run) {
   const buyers = [];
-  const enter = async (options) => {
-    const buyer = await Buyer.enter(browser, shop, options);
+  const enter = async ({ at = shop, ...options } = {}) => {
+    const buyer = await Buyer.enter(browser, at, options);
     buyers.push(buyer);
     return buyer;
   };

@@ -4,7 +4,7 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
@@ -32,12 +32,42 @@ export async function openShop() {
   return start(SEAWALL_BIN);
 }
 
-async function start(binary) {
+/** A shop of a scenario's own: a door (the text of its file), a catalogue (CSV) in place of the
+ * bundled one. Needs the binary. */
+export async function ownShop({ door, catalogue }) {
+  const { SEAWALL_BIN } = process.env;
+  assert(SEAWALL_BIN, 'a door of its own needs SEAWALL_BIN');
+  const folder = mkdtempSync(join(tmpdir(), 'seawall-door-'));
+  const gone = () => rmSync(folder, { recursive: true, force: true });
+  try {
+    const file = join(folder, 'door.yaml');
+    writeFileSync(file, door);
+    let campaign = CAMPAIGN;
+    if (catalogue) {
+      campaign = join(folder, 'campaign.yaml');
+      writeFileSync(join(folder, 'catalogue.csv'), catalogue);
+      const small = ['version: 1', 'name: small', 't0: 2026-11-11T00:00:00Z', 'buyers: 10',
+        'catalogue: catalogue.csv', 'demand: {curve: [[0s, 1], [1s, 1]]}',
+        'journeys: {before_t0: {sign_in: 1}, after_t0: {order: 1}, lines: [1]}'];
+      writeFileSync(campaign, small.join('\n') + '\n');
+    }
+    const shop = await start(SEAWALL_BIN, campaign, ['--door', file]);
+    const close = shop.close;
+    // The door looks at its file as long as it runs.
+    shop.close = () => close().finally(gone);
+    return shop;
+  } catch (error) {
+    gone();
+    throw error;
+  }
+}
+
+async function start(binary, campaign = CAMPAIGN, more = []) {
   const data = mkdtempSync(join(tmpdir(), 'seawall-browser-'));
   // What the caller set for itself is no setting of the shop.
   const ours = ([name]) => !name.startsWith('SEAWALL_');
   const env = Object.fromEntries(Object.entries(process.env).filter(ours));
-  const what = ['--campaign', CAMPAIGN, '--t0', '+1s'];
+  const what = ['--campaign', campaign, '--t0', '+1s', ...more];
   const where = ['--data', data, '--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0'];
   const stdio = ['ignore', 'pipe', 'pipe'];
   const child = spawn(binary, ['up', ...what, ...where], { env, stdio });
@@ -89,6 +119,16 @@ class Shop {
       return page.ok;
     });
     return sku;
+  }
+
+  /** What an operator does at the door: `switches/NAME`, `rooms/NAME/open`. */
+  async operate(path, order = {}) {
+    const headers = { Authorization: `Bearer ${this.token}`, 'Content-Type': 'application/json' };
+    const body = JSON.stringify({ owner: 'a scenario', reason: 'to see it', ...order });
+    const url = `${this.admin}/operator/door/${path}`;
+    const answer = await fetch(url, { method: 'POST', headers, body });
+    const said = await answer.text();
+    assert(answer.ok, `${path}: ${answer.status} ${said}`);
   }
 
   /** What the shop says of a product to everybody. */

@@ -249,6 +249,10 @@ async function ask(url, intent, what) {
     } else if (body?.code === 'not_open' && rest && rest <= 3000) {
       say('Any moment now…');
       await pause(rest);
+    } else if (body?.code === 'waiting_room' && body.room) {
+      // There is a line before the sale. The wish is kept and taken up again afterwards.
+      location.assign(`${body.room}?to=${location.pathname}`);
+      await new Promise(() => {});
     } else if (status === 429 || status === 503) {
       if (++full > BUSY_TRIES_MAX && certain) return { gaveUp: true };
       const wait = Math.max(rest, 500) * (1 + 0.3 * Math.random());

@@ -7,7 +7,7 @@ use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER
 use hyper::{Response, StatusCode};
 use sale::Held;
 use serde_json::{Map, Value};
-use wire::problem::Code;
+use wire::problem::{Code, DoorCode};
 
 pub type Answer = Response<Body>;
 
@@ -159,6 +159,26 @@ impl From<Code> for Problem {
     fn from(code: Code) -> Problem {
         Problem::new(code)
     }
+}
+
+/// An operator left this out: the door's code, said by the shop whose feature it is.
+pub fn switched_off(detail: &str) -> Answer {
+    let meaning = DoorCode::SwitchedOff.meaning();
+    let retry_after_s = meaning.retry_after_s.unwrap_or(1);
+    let body = serde_json::json!({
+        "type": format!("/problems/{}", meaning.code),
+        "title": meaning.title,
+        "status": meaning.status,
+        "detail": detail,
+        "code": meaning.code,
+        "happened": meaning.happened.as_str(),
+        "retry_after_ms": u64::from(retry_after_s) * 1_000,
+    });
+    let mut answer = bytes(status_of(meaning.status), PROBLEM, body.to_string());
+    answer
+        .headers_mut()
+        .insert(RETRY_AFTER, HeaderValue::from(retry_after_s));
+    answer
 }
 
 /// Turns what the pages module answers with into a response.

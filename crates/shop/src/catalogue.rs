@@ -19,6 +19,8 @@ pub struct Catalogue {
     items: Vec<Arc<Item>>,
     by_code: HashMap<String, usize>,
     by_sku: HashMap<SkuId, usize>,
+    /// Places in the hall, ascending, of the products of each category.
+    by_category: HashMap<String, Vec<usize>>,
     coupons: HashMap<String, sale::CouponId>,
     /// Counts the catalogues of this process; pages of another one are old.
     pub version: u64,
@@ -40,6 +42,13 @@ impl Catalogue {
             .enumerate()
             .map(|(n, item)| (item.product.sku.clone(), n));
         let skus = items.iter().enumerate().map(|(n, item)| (item.sku, n));
+        let mut by_category: HashMap<String, Vec<usize>> = HashMap::new();
+        for (place, item) in items.iter().enumerate() {
+            let category = &item.product.category;
+            if !category.is_empty() {
+                by_category.entry(category.clone()).or_default().push(place);
+            }
+        }
         let coupons = ledger
             .coupons()
             .map(|c| (c.code.as_str().to_owned(), c.coupon));
@@ -47,6 +56,7 @@ impl Catalogue {
             by_code: codes.collect(),
             by_sku: skus.collect(),
             coupons: coupons.collect(),
+            by_category,
             items,
             version,
         }
@@ -63,6 +73,21 @@ impl Catalogue {
     }
     pub fn of_sku(&self, sku: SkuId) -> Option<&Arc<Item>> {
         self.by_sku.get(&sku).map(|&at| &self.items[at])
+    }
+    /// Up to `most` other products of its category: those after it in the hall, then the first
+    /// ones, so that each product is pointed to by as many pages as any other.
+    pub fn others(&self, code: &str, most: usize) -> Vec<&Arc<Item>> {
+        let Some(place) = self.position(code) else {
+            return Vec::new();
+        };
+        let category = &self.items[place].product.category;
+        let Some(places) = self.by_category.get(category) else {
+            return Vec::new();
+        };
+        let after = places.partition_point(|other| *other <= place);
+        let around = places[after..].iter().chain(&places[..after]);
+        let others = around.filter(|other| **other != place).take(most);
+        others.map(|other| &self.items[*other]).collect()
     }
     pub fn coupon(&self, code: &str) -> Option<sale::CouponId> {
         self.coupons.get(code).copied()

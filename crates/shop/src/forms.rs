@@ -5,11 +5,12 @@ mod account;
 mod order;
 
 use crate::answer::{self, Answer, Problem};
-use crate::catalogue::{Item, SaleState};
+use crate::catalogue::{Catalogue, Item, SaleState};
 use crate::limits;
 use crate::orders;
 use crate::pages::{self, Card, Price, Refusal, RefusalView, SaleState as PageState};
 use crate::service::{self, Front, field, fields};
+use crate::shield::Shield;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, HeaderValue, RETRY_AFTER, SET_COOKIE};
 use hyper::http::request::Parts;
@@ -199,7 +200,8 @@ fn hall(front: &Front, parts: &Parts, query: &Fields) -> Result<Answer, Problem>
             .filter(|page| (1..=count).contains(page))
             .ok_or(Problem::new(Code::NotFound))?,
     };
-    let key = format!("/?page={page}");
+    let shield = Shield::of(&parts.headers).of_hall();
+    let key = shield.key(format!("/?page={page}"));
     let version = version([catalogue.version, shop.live.hall_version()]);
     let rendered = shop.pages.get(&key, version, || {
         let start = (page - 1) * limits::HALL_PAGE_PRODUCTS;
@@ -229,6 +231,7 @@ fn hall(front: &Front, parts: &Parts, query: &Fields) -> Result<Answer, Problem>
             total: total as u64,
             page: page as u32,
             pages: count as u32,
+            look: shield.look(),
         })
     });
     Ok(ready(parts, &rendered))
@@ -239,16 +242,34 @@ fn product(front: &Front, parts: &Parts, code: &str) -> Result<Answer, Problem> 
     let catalogue = shop.catalogue();
     let item = catalogue.find(code).ok_or(Problem::new(Code::NotFound))?;
     let version = version([catalogue.version, shop.live.sku_version(item.sku)]);
-    let rendered = shop.pages.get(&format!("/p/{code}"), version, || {
+    let shield = Shield::of(&parts.headers);
+    let key = shield.key(format!("/p/{code}"));
+    let rendered = shop.pages.get(&key, version, || {
         pages::render_product(&pages::ProductView {
             site: shop.site.clone(),
             card: card(front, item),
             description: item.product.description.clone(),
             attributes: item.product.attributes.clone(),
             hold_ms: item.product.hold_ms,
+            others: match shield.recommendations() {
+                true => Vec::new(),
+                false => others(&catalogue, code),
+            },
+            look: shield.look(),
         })
     });
     Ok(ready(parts, &rendered))
+}
+
+fn others(catalogue: &Catalogue, code: &str) -> Vec<pages::Other> {
+    let others = catalogue.others(code, pages::limits::OTHERS_MAX);
+    let other = |item: &std::sync::Arc<Item>| pages::Other {
+        sku: item.product.sku.clone(),
+        title: item.product.title.clone(),
+        price: Price::new(item.product.price.0, item.product.currency.as_str()),
+        picture: item.product.picture.as_deref().map(picture_path),
+    };
+    others.into_iter().map(other).collect()
 }
 
 /// The buyer, or a way to sign in and come back.

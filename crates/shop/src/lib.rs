@@ -13,6 +13,7 @@ pub mod payment;
 mod people;
 mod service;
 mod session;
+mod shield;
 mod shop;
 
 pub use answer::Problem;

@@ -7,6 +7,7 @@ use crate::limits;
 use crate::orders::{self, BatchFor};
 use crate::payment::{self, PayAnswer};
 use crate::session::{self, COOKIE};
+use crate::shield::Shield;
 use crate::shop::Shop;
 use bytes::Bytes;
 use engine::Desk;
@@ -345,6 +346,11 @@ async fn call(
             Ok(orders::cancel(front, buyer, value).await)
         }
         Api::Live => {
+            if Shield::of(&parts.headers).live_stock() {
+                return Ok(answer::switched_off(
+                    "Live stock is switched off for a while.",
+                ));
+            }
             let body = shop.live.listen(&shop.catalogue(), front.desk.now().0);
             let body = body.ok_or_else(|| Problem::new(Code::Overloaded))?;
             let kind = HeaderValue::from_static("text/event-stream");

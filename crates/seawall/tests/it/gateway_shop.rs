@@ -24,9 +24,9 @@ limits:
     - {name: orders-of-a-buyer, match: {routes: [order]}, key: [buyer], rate: 1/h, burst: 3}
 ";
 
-struct Up {
+pub struct Up {
     child: Child,
-    front: SocketAddr,
+    pub front: SocketAddr,
     admin: SocketAddr,
 }
 
@@ -39,7 +39,7 @@ impl Drop for Up {
 }
 
 #[track_caller]
-fn up(site: &Site, door: &str) -> Up {
+pub fn up(site: &Site, door: &str) -> Up {
     fs::write(site.path("door.yaml"), door).unwrap();
     let (ports, log) = (site.path("ports"), site.path("log"));
     let mut command = site.up_command(&binary());
@@ -72,7 +72,7 @@ fn buyer(site: &Site, up: &Up, buyer: u128) -> Client {
     Client::bearer(up.front, &session)
 }
 
-fn operator(site: &Site, up: &Up) -> Client {
+pub fn operator(site: &Site, up: &Up) -> Client {
     let token = fs::read_to_string(site.data().join("operator.token")).unwrap();
     Client::bearer(up.admin, token.trim())
 }

@@ -7,6 +7,8 @@ pub const PRODUCTS_PER_PAGE: usize = 60;
 pub const CACHED_PAGES_MAX: usize = 2_048;
 /// Bytes of all kept pages with their compressed forms.
 pub const CACHED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Products that a product's page points to: one row on a wide screen, two on a phone.
+pub const OTHERS_MAX: usize = 4;
 /// Bytes of a `next` path: longer ones lead to the hall.
 pub const NEXT_BYTES_MAX: usize = 512;
 /// Units the quantity list offers; whoever may buy more types a number.
@@ -17,8 +19,8 @@ pub const QUANTITY_TYPED_MAX: u32 = 9_999;
 pub const META_DESCRIPTION_CHARS_MAX: usize = 155;
 /// What hall and product page may weigh on the wire, pictures left out. A test holds them to it.
 pub const PAGE_WIRE_BYTES_MAX: usize = 20 * 1024;
-/// What the script may weigh before compression.
-pub const SCRIPT_BYTES_MAX: usize = 15 * 1024;
+/// What the script may weigh before compression; a third of that on the wire.
+pub const SCRIPT_BYTES_MAX: usize = 16 * 1024;
 /// Compression of what changes every two seconds while a sale runs: fast before small.
 pub(crate) const BROTLI_LIVE: u32 = 3;
 /// Compression of what is made once, at start.

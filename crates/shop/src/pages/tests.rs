@@ -39,6 +39,7 @@ fn hall(products: usize) -> HallView {
         total: products as u64,
         page: 1,
         pages: 1,
+        look: Look::FULL,
     }
 }
 
@@ -49,6 +50,18 @@ fn product() -> ProductView {
         description: "First paragraph.\n\nSecond paragraph.".to_owned(),
         attributes: vec![("material".to_owned(), "Steel".to_owned())],
         hold_ms: 600_000,
+        others: (2..6).map(other).collect(),
+        look: Look::FULL,
+    }
+}
+
+fn other(number: usize) -> Other {
+    let card = card(number);
+    Other {
+        sku: card.sku,
+        title: card.title,
+        price: card.price,
+        picture: card.picture,
     }
 }
 
@@ -157,6 +170,12 @@ fn every_page(text: &str) -> Vec<String> {
             card: hostile_card(),
             description: text(),
             attributes: vec![(text(), text())],
+            others: vec![Other {
+                sku: text(),
+                title: text(),
+                picture: Some(text()),
+                ..other(2)
+            }],
             ..product()
         }),
         render_checkout(&CheckoutView {
@@ -614,4 +633,55 @@ fn pages_are_light() {
         script <= limits::SCRIPT_BYTES_MAX,
         "{script} bytes of script"
     );
+}
+
+fn looks(look: Look) -> [String; 2] {
+    let hall = HallView { look, ..hall(3) };
+    let product = ProductView { look, ..product() };
+    [render_hall(&hall), render_product(&product)]
+}
+
+#[test]
+fn what_is_switched_off_is_left_out() {
+    let old = "stock shown may be old";
+    for page in looks(Look::FULL) {
+        assert!(page.contains("data-live=") && page.contains("data-count") && !page.contains(old));
+    }
+    let still = Look {
+        live: false,
+        ..Look::FULL
+    };
+    for page in looks(still) {
+        assert!(!page.contains("data-live=") && !page.contains("data-count"));
+        assert!(page.contains(old) && page.contains("<img") && page.contains("<script"));
+    }
+    let plain = Look {
+        rich: false,
+        live: false,
+    };
+    for page in looks(plain) {
+        for gone in ["<img", "<script", "data-live=", "data-count"] {
+            assert!(!page.contains(gone), "{gone}");
+        }
+        assert!(page.contains(old) && page.contains("href=\"/p/SKU-0002\""));
+    }
+    // Buying needs neither.
+    let [_, product] = looks(plain);
+    assert!(product.contains("<form action=\"/checkout\" method=\"get\" data-buy>"));
+}
+
+#[test]
+fn others_of_the_category_are_shown_without_claims_about_their_stock() {
+    let page = render_product(&product());
+    let (_, row) = page.split_once("More in Kitchen").expect("the row");
+    let (row, _) = row.split_once("</section>").unwrap();
+    assert_eq!(row.matches("<li").count(), limits::OTHERS_MAX);
+    for word in ["left", "in stock", "Sold out", "data-sku"] {
+        assert!(!row.contains(word), "{word}");
+    }
+    let alone = ProductView {
+        others: Vec::new(),
+        ..product()
+    };
+    assert!(!render_product(&alone).contains("More in"));
 }

@@ -29,6 +29,25 @@ impl Site {
     }
 }
 
+/// How much of itself a page shows; operators can leave parts out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Pictures and scripts.
+    pub rich: bool,
+    /// Stock that moves, and a clock.
+    pub live: bool,
+}
+
+impl Look {
+    pub const FULL: Look = Look {
+        rich: true,
+        live: true,
+    };
+    pub(super) fn old_words(self) -> &'static str {
+        "The stock shown may be old. Reload the page for fresh numbers."
+    }
+}
+
 /// An amount in minor units.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Price {
@@ -165,6 +184,7 @@ pub struct HallView {
     /// From 1.
     pub page: u32,
     pub pages: u32,
+    pub look: Look,
 }
 
 /// One entry of the paging: a page, or a gap.
@@ -239,6 +259,28 @@ pub struct ProductView {
     pub attributes: Vec<(String, String)>,
     /// How long units are held for an unpaid order.
     pub hold_ms: u64,
+    /// Of the same category; none where recommendations are left out.
+    pub others: Vec<Other>,
+    pub look: Look,
+}
+
+/// A product that another one's page points to. It says nothing of stock, because that page is
+/// not made again when this product's stock changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Other {
+    pub sku: String,
+    pub title: String,
+    pub price: Price,
+    pub picture: Option<String>,
+}
+
+impl Other {
+    pub(super) fn link(&self) -> String {
+        format!("/p/{}", query_escape(&self.sku))
+    }
+    pub(super) fn image(&self) -> &str {
+        picture_or_ours(self.picture.as_deref())
+    }
 }
 
 impl ProductView {
