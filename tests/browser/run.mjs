@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { Buyer, launch } from './browser.mjs';
 import { lighthouseScenarios } from './lighthouse.mjs';
 import { featureScenarios } from './features.mjs';
+import { roomScenarios } from './rooms.mjs';
 import { scenarios } from './scenarios.mjs';
 import { openShop } from './shop.mjs';
 
@@ -18,7 +19,7 @@ const SCENARIO_MS_MAX = 240_000;
 
 const words = process.argv.slice(2);
 // With a door of their own: only where shops can be started.
-const own = process.env.SHOP_URL ? [] : featureScenarios;
+const own = process.env.SHOP_URL ? [] : [...featureScenarios, ...roomScenarios];
 const chosen = [...scenarios, ...own, ...lighthouseScenarios]
   .filter(([name]) => words.length === 0 || words.some((word) => name.includes(word)));
 

@@ -23,10 +23,8 @@ pub struct Page {
 
 impl Page {
     pub fn new(title: &str) -> Page {
-        let html = fill(
-            HTML,
-            &[("css", CSS), ("script", SCRIPT), ("title", &escape(title))],
-        );
+        let title = escape(&in_words(title));
+        let html = fill(HTML, &[("css", CSS), ("script", SCRIPT), ("title", &title)]);
         let policy = format!(
             "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; \
              connect-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; \
@@ -62,6 +60,7 @@ impl Page {
                 ("status", &status),
                 ("next_s", &told.next_s().to_string()),
                 ("next_ms", &told.next_ms.to_string()),
+                ("opens_ms", &words.opens_ms),
                 ("ahead", &words.ahead),
                 ("heading", words.heading),
                 ("line", &words.line),
@@ -81,6 +80,8 @@ struct Words {
     ahead: String,
     wait: String,
     odds: String,
+    /// Until T0, for the script, which counts down by itself.
+    opens_ms: String,
 }
 
 impl Words {
@@ -92,6 +93,7 @@ impl Words {
             ahead: String::new(),
             wait: "–".to_owned(),
             odds: "–".to_owned(),
+            opens_ms: String::new(),
         };
         match told.standing {
             Standing::Waiting(wait) => {
@@ -116,6 +118,7 @@ impl Words {
                         .to_owned(),
                 };
                 words.wait = about(left);
+                words.opens_ms = (until.0 / 1_000_000).to_string();
             }
             Standing::SoldOut => {
                 words.heading = "Sold out";
@@ -192,6 +195,21 @@ fn fill(template: &str, values: &[(&str, &str)]) -> String {
     page
 }
 
+/// A name of the configuration as people read it: `double-11` is "Double 11". Real titles stay.
+fn in_words(title: &str) -> String {
+    let is_name = title
+        .bytes()
+        .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.'));
+    if !is_name {
+        return title.to_owned();
+    }
+    let mut words = title.replace(['-', '_'], " ");
+    if let Some(first) = words.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    words
+}
+
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -212,4 +230,22 @@ fn escape(text: &str) -> String {
 fn hash(text: &str) -> String {
     let hash: Hash = Sha256::digest(text.as_bytes()).into();
     STANDARD.encode(hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_without_a_title_goes_by_its_name() {
+        for (title, shown) in [
+            ("sale", "Sale"),
+            ("double-11", "Double 11"),
+            ("Double <11>", "Double <11>"),
+            ("T-shirt sale", "T-shirt sale"),
+            ("", ""),
+        ] {
+            assert_eq!(in_words(title), shown);
+        }
+    }
 }
