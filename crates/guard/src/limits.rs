@@ -40,7 +40,12 @@ const _: () = {
 /// Seats of one room, in buyers waiting and inside together: 4 million, some 240 MB.
 pub const ROOM_SEATS_MAX: u32 = 4_000_000;
 /// Buyers let in a second, at most: keeps billionths of a person within 64 bits.
-pub const ROOM_ADMIT_PER_S_MAX: u32 = 1_000_000;
+pub const ROOM_ADMIT_PER_S_MAX: u64 = 1_000_000;
+/// The longest period of a room's rate, in seconds: a day. Nobody waits for longer ones.
+pub const ROOM_RATE_PERIOD_SECONDS_MAX: u64 = 86_400;
+/// With fewer buyers than this stated for [`ROOM_PACE_SECONDS`], the wait is told from the rate:
+/// a measure of so few would jump.
+pub const ROOM_PACE_BUYERS_MIN: u64 = 10;
 /// Admission saved up while nobody could go in: 250 ms of the rate, two and a half ticks of the
 /// shell, so that a late tick loses nothing and a pause does not end in a burst.
 pub const ROOM_BURST_MS: u64 = 250;

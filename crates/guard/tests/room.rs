@@ -17,7 +17,7 @@ mod opening;
 mod told;
 
 use guard::Nanos;
-use guard::room::{Answer, Buyer, Place, Room, Rules, Schedule, Standing, Visitor, Wait};
+use guard::room::{Answer, Buyer, Place, Rate, Room, Rules, Schedule, Standing, Visitor, Wait};
 
 /// The hash of a shell, well enough spread for tests.
 pub fn spread(number: u64, seed: u64) -> u64 {
@@ -52,9 +52,9 @@ pub fn rules() -> Rules {
     Rules {
         waiting_max: 100,
         places: 10,
-        admit_per_s: 1,
-        open_above_per_s: Some(5),
-        close_below_per_s: 2,
+        admit: Rate::per_s(1),
+        open_above: Some(Rate::per_s(5)),
+        close_below: Rate::per_s(2),
         calm: secs(30),
         away_after: secs(60),
         grace: secs(120),

@@ -312,9 +312,11 @@ fn room_rules(written: &written::WaitingRoom) -> Rules {
     Rules {
         waiting_max: small(written.waiting),
         places: small(written.inside),
-        admit_per_s: per_second(written.admit),
-        open_above_per_s: written.open_above.map(per_second),
-        close_below_per_s: written.close_below.map_or(0, per_second),
+        admit: rate(written.admit),
+        open_above: written.open_above.map(rate),
+        close_below: written
+            .close_below
+            .map_or(guard::room::Rate::per_s(0), rate),
         calm: nanos(written.hold),
         away_after: nanos(written.abandoned_after),
         grace: nanos(written.grace),
@@ -348,11 +350,12 @@ fn change_rooms(to: &Running, from: &Running, now: Now) -> Result<(), DoorError>
     Ok(())
 }
 
-/// Whole ones a second, at least one.
-fn per_second(rate: Rate) -> u32 {
-    let per = rate.period.as_nanos().max(1);
-    let whole = u128::from(rate.count) * 1_000_000_000 / per;
-    u32::try_from(whole).unwrap_or(u32::MAX).max(1)
+/// As it is written: 90 a minute are not one a second.
+fn rate(written: Rate) -> guard::room::Rate {
+    guard::room::Rate {
+        count: written.count,
+        per: Nanos(u64::try_from(written.period.as_nanos()).unwrap_or(u64::MAX)),
+    }
 }
 
 fn room_keys(name: &str, files: &[PathBuf], folder: &Path) -> Result<Keys, DoorError> {

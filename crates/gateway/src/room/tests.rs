@@ -6,7 +6,7 @@ mod files;
 
 use super::{Entry, Hours, Keys, Now, Options, WaitingRoom, proof};
 use guard::Nanos;
-use guard::room::Rules;
+use guard::room::{Rate, Rules};
 use host::http::Body;
 use hyper::header::{ACCEPT, COOKIE, SET_COOKIE};
 use hyper::http::request::Parts;
@@ -35,9 +35,9 @@ fn options(folder: &Path) -> Options {
         rules: Rules {
             waiting_max: 5_000,
             places: 1_000,
-            admit_per_s: 4,
-            open_above_per_s: Some(5),
-            close_below_per_s: 2,
+            admit: Rate::per_s(4),
+            open_above: Some(Rate::per_s(5)),
+            close_below: Rate::per_s(2),
             calm: Nanos::from_secs(30),
             away_after: Nanos::from_secs(60),
             grace: Nanos::from_secs(300),

@@ -44,11 +44,17 @@ impl Room {
     }
 
     pub(super) fn earn(&mut self, now: Nanos) {
-        let rate = u64::from(self.rules.admit_per_s);
+        let rate = self.rules.admit;
+        let (count, per) = (u128::from(rate.count), u128::from(rate.per.0));
+        let people = |nanos: u64| u128::from(nanos) * count * u128::from(PERSON);
         // The part of a person that is left from the last tick does not count as saved up.
-        let most = rate * ROOM_BURST_MS * 1_000_000 + PERSON;
+        let most = people(ROOM_BURST_MS * 1_000_000) / per + u128::from(PERSON);
         let passed = now.since(self.credited).0.min(1_000 * 1_000_000);
-        self.credit = (self.credit + passed * rate).min(most);
+        let earned = people(passed) + u128::from(self.credit_rest);
+        let credit = (u128::from(self.credit) + earned / per).min(most);
+        // Rates are checked: both are far below 64 bits.
+        self.credit = u64::try_from(credit).unwrap_or(u64::MAX);
+        self.credit_rest = u64::try_from(earned % per).unwrap_or(0);
         self.credited = now;
     }
 
@@ -125,7 +131,7 @@ impl Room {
     /// Nobody waits and it has been calm: everybody goes in again.
     fn maybe_end(&mut self, now: Nanos) {
         let rules = &self.rules;
-        let calm = self.meter.is_calm(now, rules.close_below_per_s, rules.calm);
+        let calm = self.calming.is_calm(now, rules.close_below, rules.calm);
         if calm && self.line.len() == 0 && self.has_place() {
             self.become_phase(Phase::Idle, now);
         }

@@ -23,7 +23,7 @@ mod rules;
 mod seats;
 
 pub use odds::Odds;
-pub use rules::{BadRules, Rules, Schedule};
+pub use rules::{BadRules, Rate, Rules, Schedule};
 
 use crate::Nanos;
 use crate::limits::ROOM_DRAWING_SECONDS_MAX;
@@ -154,7 +154,11 @@ pub struct Room {
     /// Billionths of a person who may be let in, and until when they were counted.
     credit: u64,
     credited: Nanos,
-    meter: Meter,
+    /// What was earned below a billionth, in parts of the rate's period: no rate is rounded.
+    credit_rest: u64,
+    /// By the rates that open the room and that end it.
+    coming: Meter,
+    calming: Meter,
     pace: Pace,
     stock: Option<Stock>,
     sweep: u32,
@@ -185,7 +189,9 @@ impl Room {
             last_came: 0,
             credit: 0,
             credited: now,
-            meter: Meter::default(),
+            credit_rest: 0,
+            coming: Meter::default(),
+            calming: Meter::default(),
             pace: Pace::new(now),
             stock: None,
             sweep: 0,
@@ -333,6 +339,10 @@ impl Room {
         if rules.schedule.is_none() && matches!(self.phase, Phase::Registering | Phase::Drawing) {
             self.become_phase(Phase::Serving, now);
         }
+        if rules.admit != self.rules.admit {
+            // It was a part of another period.
+            self.credit_rest = 0;
+        }
         self.rules = rules;
         Ok(())
     }
@@ -409,8 +419,8 @@ impl Room {
         self.since = now;
         if phase == Phase::Serving {
             self.pace = Pace::new(now);
-            self.meter.restart(now);
-            self.credit = 0;
+            self.calming.restart(now, self.rules.close_below);
+            (self.credit, self.credit_rest) = (0, 0);
             self.credited = now;
         }
     }
@@ -426,6 +436,13 @@ impl Room {
         self.sweep = 0;
     }
 
+    /// Counts a newcomer; whether that is more than the room stays idle for.
+    fn came(&mut self, now: Nanos) -> bool {
+        self.calming.came(now, self.rules.close_below);
+        let above = self.rules.open_above;
+        above.is_some_and(|above| self.coming.came(now, above))
+    }
+
     fn newcomer(
         &mut self,
         visitor: Visitor,
@@ -435,12 +452,8 @@ impl Room {
         let tick = Tick::of(now);
         let buyer = visitor.buyer;
         if self.phase == Phase::Idle {
-            let count = self.meter.came(now, self.rules.close_below_per_s);
-            let calm = self
-                .rules
-                .open_above_per_s
-                .is_none_or(|above| count <= above);
-            if calm && self.has_place() && !self.seats.is_full() {
+            let is_rush = self.came(now);
+            if !is_rush && self.has_place() && !self.seats.is_full() {
                 let place = self.arrival(visitor.came_us);
                 if let Some(slot) = self.sit(buyer, place, State::Inside, tick) {
                     self.count_let_in(now);
@@ -449,7 +462,7 @@ impl Room {
             }
             self.become_phase(Phase::Serving, now);
         } else if self.phase == Phase::Serving {
-            self.meter.came(now, self.rules.close_below_per_s);
+            self.came(now);
         }
         let refused = |standing| Answer {
             standing,
@@ -545,7 +558,7 @@ impl Room {
                 Standing::Waiting(Wait {
                     place: seat.place,
                     ahead,
-                    wait: self.pace.wait(ahead + 1, self.rules.admit_per_s, now),
+                    wait: self.pace.wait(ahead + 1, self.rules.admit, now),
                     odds: self.stock.map(|stock| odds(before, stock, per_buyer)),
                 })
             }

@@ -1,48 +1,60 @@
-//! Two counters by the second: how many new people came (it opens and ends the room), and how many
-//! were let in (it says how long a place in line will take).
+//! Counters: how many new people came in each period of a rate (it opens and ends the room), and
+//! how many were let in each second (it says how long a place in line will take).
 
+use super::Rate;
 use crate::Nanos;
-use crate::limits::ROOM_PACE_SECONDS;
+use crate::limits::{ROOM_PACE_BUYERS_MIN, ROOM_PACE_SECONDS};
 
 const SECOND: u64 = 1_000_000_000;
 
-/// New people of the running second, and for how long it has been calm.
+/// New people of the running period of a rate, and for how long it has been calm.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Meter {
-    second: u64,
-    count: u32,
-    /// Since when no second had more than the lower threshold.
+    /// Of the rate that was asked about last; with another one, counting begins anew.
+    per: u64,
+    period: u64,
+    count: u64,
+    /// Since when no period had more than the rate, in nanoseconds.
     calm_since: u64,
 }
 
 impl Meter {
-    fn turn(&mut self, now: Nanos, below: u32) {
-        let second = now.0 / SECOND;
-        if second > self.second {
-            if self.count > below {
-                self.calm_since = self.calm_since.max(self.second + 1);
+    fn turn(&mut self, now: Nanos, rate: Rate) {
+        let per = rate.per.0;
+        let period = now.0 / per;
+        if per != self.per {
+            *self = Meter {
+                per,
+                period,
+                count: 0,
+                calm_since: period * per,
+            };
+        } else if period > self.period {
+            if self.count > rate.count {
+                self.calm_since = self.calm_since.max((self.period + 1) * per);
             }
-            self.second = second;
+            self.period = period;
             self.count = 0;
         }
     }
 
-    /// Counts one who came; the number of this second, this one included.
-    pub(super) fn came(&mut self, now: Nanos, below: u32) -> u32 {
-        self.turn(now, below);
+    /// Counts one who came; whether that is more than the rate.
+    pub(super) fn came(&mut self, now: Nanos, rate: Rate) -> bool {
+        self.turn(now, rate);
         self.count = self.count.saturating_add(1);
-        self.count
+        self.count > rate.count
     }
 
-    /// Whether every whole second of the last `calm` was calm, and this one is so far.
-    pub(super) fn is_calm(&mut self, now: Nanos, below: u32, calm: Nanos) -> bool {
-        self.turn(now, below);
-        self.count <= below && now.0.saturating_sub(self.calm_since * SECOND) >= calm.0
+    /// Whether every whole period of the last `calm` was calm, and this one is so far.
+    pub(super) fn is_calm(&mut self, now: Nanos, rate: Rate, calm: Nanos) -> bool {
+        self.turn(now, rate);
+        self.count <= rate.count && now.0.saturating_sub(self.calm_since) >= calm.0
     }
 
     /// From here on calm must be seen anew.
-    pub(super) fn restart(&mut self, now: Nanos) {
-        self.calm_since = now.0 / SECOND;
+    pub(super) fn restart(&mut self, now: Nanos, rate: Rate) {
+        self.turn(now, rate);
+        self.calm_since = self.period * self.per;
     }
 }
 
@@ -89,13 +101,21 @@ impl Pace {
     }
 
     /// How long until `people` have been let in. Seconds not yet measured count as the stated
-    /// rate. `None`: nobody is being let in, so nobody can say.
-    pub(super) fn wait(&mut self, people: u32, per_s: u32, now: Nanos) -> Option<Nanos> {
+    /// rate, and a rate too slow to be measured counts as it is stated. `None`: nobody is being let
+    /// in, so nobody can say.
+    pub(super) fn wait(&mut self, people: u32, rate: Rate, now: Nanos) -> Option<Nanos> {
         self.turn(now);
         let window = ROOM_PACE_SECONDS as u64 - 1;
-        let guessed = window - self.measured.min(window);
-        let sum = u128::from(self.sum + guessed * u64::from(per_s));
-        let nanos = (u128::from(people) * u128::from(window * SECOND)).checked_div(sum)?;
-        u64::try_from(nanos).ok().map(Nanos)
+        let (count, per) = (u128::from(rate.count), u128::from(rate.per.0));
+        // What the rate says of so many seconds, in people times its period.
+        let stated = |seconds: u64| u128::from(seconds) * u128::from(SECOND) * count;
+        let is_slow = stated(window) < u128::from(ROOM_PACE_BUYERS_MIN) * per;
+        let let_in = if is_slow {
+            stated(window)
+        } else {
+            u128::from(self.sum) * per + stated(window - self.measured.min(window))
+        };
+        let nanos = u128::from(people) * u128::from(window * SECOND) * per;
+        u64::try_from(nanos.checked_div(let_in)?).ok().map(Nanos)
     }
 }

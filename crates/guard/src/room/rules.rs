@@ -1,7 +1,7 @@
 //! What an operator decides about a room. Rules are checked whole; a bad set changes nothing.
 
 use crate::Nanos;
-use crate::limits::{ROOM_ADMIT_PER_S_MAX, ROOM_SEATS_MAX};
+use crate::limits::{ROOM_ADMIT_PER_S_MAX, ROOM_RATE_PERIOD_SECONDS_MAX, ROOM_SEATS_MAX};
 
 /// The set hours of a sale: a draw among those who came before T0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,19 +12,50 @@ pub struct Schedule {
     pub t0: Nanos,
 }
 
+/// So many people in each period: as it was written, since 90 a minute are neither one a second
+/// nor two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    pub count: u64,
+    pub per: Nanos,
+}
+
+impl Rate {
+    #[must_use]
+    pub const fn per_s(count: u64) -> Rate {
+        Rate {
+            count,
+            per: Nanos(1_000_000_000),
+        }
+    }
+
+    /// Neither too fast nor counted over no time or over too long a one.
+    fn is_sound(self) -> bool {
+        let period = 1..=Nanos::from_secs(ROOM_RATE_PERIOD_SECONDS_MAX).0;
+        let most = u128::from(ROOM_ADMIT_PER_S_MAX) * u128::from(self.per.0);
+        period.contains(&self.per.0) && u128::from(self.count) * 1_000_000_000 <= most
+    }
+
+    fn is_below(self, other: Rate) -> bool {
+        let crossed = |a: Rate, b: Rate| u128::from(a.count) * u128::from(b.per.0);
+        crossed(self, other) < crossed(other, self)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// People who may wait at once; the next one learns that the room is full.
     pub waiting_max: u32,
     /// People who may be inside at once.
     pub places: u32,
-    /// People let in a second.
-    pub admit_per_s: u32,
-    /// New people a second that open the room by themselves; `None`: only full places or the
-    /// schedule do.
-    pub open_above_per_s: Option<u32>,
-    /// The room ends when nobody waits and, for `calm`, at most this many came a second.
-    pub close_below_per_s: u32,
+    /// People let in.
+    pub admit: Rate,
+    /// More new people than this in one of its periods open the room by themselves; `None`: only
+    /// full places or the schedule do.
+    pub open_above: Option<Rate>,
+    /// The room ends when nobody waits and, for `calm`, at most this many came in each of its
+    /// periods.
+    pub close_below: Rate,
     pub calm: Nanos,
     /// Who has not been seen for longer is passed over.
     pub away_after: Nanos,
@@ -42,9 +73,10 @@ pub struct Rules {
 pub enum BadRules {
     /// `waiting_max` and `places` together must be 2 to [`ROOM_SEATS_MAX`], and neither zero.
     Seats,
-    /// `admit_per_s` must be 1 to [`ROOM_ADMIT_PER_S_MAX`].
+    /// `admit` must let somebody in, and no rate may be above [`ROOM_ADMIT_PER_S_MAX`] a second
+    /// or have a period beyond [`ROOM_RATE_PERIOD_SECONDS_MAX`].
     Rate,
-    /// `close_below_per_s` must be below `open_above_per_s`.
+    /// `close_below` must be a lower rate than `open_above`.
     Hysteresis,
     /// `away_after`, `grace` and `idle` must be at least a second.
     TooShort,
@@ -64,8 +96,12 @@ impl std::fmt::Display for BadRules {
                 "waiting_max and places must each be at least 1 and together at most \
                  {ROOM_SEATS_MAX}"
             ),
-            BadRules::Rate => write!(f, "admit_per_s must be 1 to {ROOM_ADMIT_PER_S_MAX}"),
-            BadRules::Hysteresis => f.write_str("close_below_per_s must be below open_above_per_s"),
+            BadRules::Rate => write!(
+                f,
+                "admit must be above zero, and every rate at most {ROOM_ADMIT_PER_S_MAX} a second \
+                 in periods of at most {ROOM_RATE_PERIOD_SECONDS_MAX} s"
+            ),
+            BadRules::Hysteresis => f.write_str("close_below must be a lower rate than open_above"),
             BadRules::TooShort => {
                 f.write_str("away_after, grace and idle must be at least a second")
             }
@@ -94,13 +130,12 @@ impl Rules {
         if self.seats().is_none() {
             return Err(BadRules::Seats);
         }
-        if !(1..=ROOM_ADMIT_PER_S_MAX).contains(&self.admit_per_s) {
+        let open = self.open_above;
+        let rates = [Some(self.admit), open, Some(self.close_below)];
+        if self.admit.count == 0 || !rates.into_iter().flatten().all(Rate::is_sound) {
             return Err(BadRules::Rate);
         }
-        if self
-            .open_above_per_s
-            .is_some_and(|open| self.close_below_per_s >= open)
-        {
+        if open.is_some_and(|open| !self.close_below.is_below(open)) {
             return Err(BadRules::Hysteresis);
         }
         if self.away_after < second || self.grace < second || self.idle < second {

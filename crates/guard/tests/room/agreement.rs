@@ -3,7 +3,7 @@
 use super::model::{Model, State, Told};
 use super::{Desk, buyer, rules, secs};
 use guard::Nanos;
-use guard::room::{Place, Rules, Schedule, Standing};
+use guard::room::{Place, Rate, Rules, Schedule, Standing};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
@@ -36,21 +36,34 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// In periods of which none is a second, and most do not divide one.
+fn rate(count: std::ops::Range<u64>) -> impl Strategy<Value = Rate> {
+    (count, 300..1_700_u64).prop_map(|(count, per_ms)| Rate {
+        count,
+        per: Nanos::from_millis(per_ms),
+    })
+}
+
 fn small() -> impl Strategy<Value = Rules> {
     let schedule = proptest::option::of((0..5_u64, 1..20_u64));
     (
         1..30_u32,
         1..8_u32,
-        1..30_u32,
-        proptest::option::of(3..6_u32),
+        rate(1..30),
+        proptest::option::of(rate(4..7)),
+        (0..3_u64, 900..1_500_u64),
         schedule,
     )
         .prop_map(
-            |(waiting_max, places, admit_per_s, open_above_per_s, schedule)| Rules {
+            |(waiting_max, places, admit, open_above, (count, per_ms), schedule)| Rules {
                 waiting_max,
                 places,
-                admit_per_s,
-                open_above_per_s,
+                admit,
+                open_above,
+                close_below: Rate {
+                    count,
+                    per: Nanos::from_millis(per_ms),
+                },
                 calm: secs(3),
                 away_after: Nanos(UNIT * 30),
                 grace: Nanos(UNIT * 60),

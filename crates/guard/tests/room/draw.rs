@@ -1,7 +1,7 @@
 //! The draw before T0: even, closed at T0, unknown until then; and arrivals behind it.
 
 use super::{Desk, buyer, drawn_at, rules, secs, spread};
-use guard::room::{Phase, Place, Rules, Standing};
+use guard::room::{Phase, Place, Rate, Rules, Standing};
 
 const PEOPLE: usize = 16;
 const SEEDS: u64 = 4_000;
@@ -54,7 +54,7 @@ fn the_bound_tells_a_draw_that_favours_early_comers() {
 fn registered_before_drawn_first_then_in_order_of_arrival() {
     let mut desk = Desk::new(Rules {
         places: 100,
-        admit_per_s: 10,
+        admit: Rate::per_s(10),
         ..drawn_at(60)
     });
     desk.now = secs(30);

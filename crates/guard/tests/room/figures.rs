@@ -2,7 +2,7 @@
 
 use super::{buyer, rules, secs, spread, visitor};
 use guard::Nanos;
-use guard::room::{Phase, Room, Rules, Schedule, Standing};
+use guard::room::{Phase, Rate, Room, Rules, Schedule, Standing};
 use std::time::Instant;
 
 const PEOPLE: u64 = 1_000_000;
@@ -12,7 +12,7 @@ fn a_million_waiting_within_64_bytes_each() {
     let rules = Rules {
         waiting_max: PEOPLE as u32,
         places: 10_000,
-        admit_per_s: 2_000,
+        admit: Rate::per_s(2_000),
         schedule: Some(Schedule {
             opens: Nanos(1),
             t0: secs(3_600),

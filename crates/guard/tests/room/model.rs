@@ -1,7 +1,7 @@
 //! The slow, obvious room: a list of people, sorted whenever somebody asks.
 
 use guard::Nanos;
-use guard::room::{Buyer, Phase, Place, Rules};
+use guard::room::{Buyer, Phase, Place, Rate, Rules};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -39,12 +39,14 @@ pub struct Model {
     since: Nanos,
     served: Option<Place>,
     last_came: u64,
+    /// In people times the period of the rate.
     credit: u64,
     credited: Nanos,
     pub left: Option<u64>,
-    /// Seconds in which newcomers were counted.
-    arrivals: Vec<u64>,
-    restarted: u64,
+    /// When newcomers were counted.
+    arrivals: Vec<Nanos>,
+    /// When it began to let in.
+    restarted: Nanos,
 }
 
 const SECOND: u64 = 1_000_000_000;
@@ -67,7 +69,7 @@ impl Model {
             credited: Nanos(0),
             left: None,
             arrivals: Vec::new(),
-            restarted: 0,
+            restarted: Nanos(0),
         }
     }
 
@@ -104,7 +106,7 @@ impl Model {
         self.since = now;
         self.credit = 0;
         self.credited = now;
-        self.restarted = now.0 / SECOND;
+        self.restarted = now;
     }
 
     fn turn(&mut self, now: Nanos) {
@@ -167,16 +169,15 @@ impl Model {
     }
 
     fn newcomer(&mut self, buyer: Buyer, came_us: u64, ticket: Option<Place>, now: Nanos) -> Told {
-        let second = now.0 / SECOND;
         if matches!(self.phase, Phase::Idle | Phase::Serving) {
-            self.arrivals.push(second);
+            self.arrivals.push(now);
         }
-        let this_second = self.arrivals.iter().filter(|&&s| s == second).count() as u32;
         let seats = (self.rules.waiting_max + self.rules.places) as usize;
         let mut state = State::Waiting;
         if self.phase == Phase::Idle {
-            let above = self.rules.open_above_per_s.unwrap_or(u32::MAX);
-            if this_second <= above && self.has_place() && self.people.len() < seats {
+            let above = self.rules.open_above;
+            let calm = |above: Rate| self.came_in(now.0 / above.per.0, above) <= above.count;
+            if above.is_none_or(calm) && self.has_place() && self.people.len() < seats {
                 state = State::Inside;
             } else {
                 self.serve(now);
@@ -207,8 +208,8 @@ impl Model {
         });
         if self.phase == Phase::Serving && self.line().len() == 1 {
             self.earn(now);
-            if self.credit >= SECOND && self.has_place() {
-                self.credit -= SECOND;
+            if self.credit >= self.rules.admit.per.0 && self.has_place() {
+                self.credit -= self.rules.admit.per.0;
                 self.let_in(buyer, State::Inside, now);
             }
         }
@@ -252,10 +253,10 @@ impl Model {
     }
 
     fn earn(&mut self, now: Nanos) {
-        let rate = u64::from(self.rules.admit_per_s);
+        let Rate { count, per } = self.rules.admit;
         let passed = now.since(self.credited).0.min(SECOND);
-        let most = rate * SECOND / 4 + SECOND;
-        self.credit = (self.credit + passed * rate).min(most);
+        let most = count * SECOND / 4 + per.0;
+        self.credit = (self.credit + passed * count).min(most);
         self.credited = now;
     }
 
@@ -273,8 +274,8 @@ impl Model {
         while let Some(&first) = self.line().first() {
             if self.older(&first, self.rules.away_after, now) {
                 self.miss(first.buyer, now);
-            } else if self.credit >= SECOND && self.has_place() {
-                self.credit -= SECOND;
+            } else if self.credit >= self.rules.admit.per.0 && self.has_place() {
+                self.credit -= self.rules.admit.per.0;
                 self.let_in(first.buyer, State::Called, now);
                 called.push(first.buyer);
             } else {
@@ -332,15 +333,19 @@ impl Model {
         }
     }
 
+    fn came_in(&self, period: u64, rate: Rate) -> u64 {
+        let all = self.arrivals.iter();
+        all.filter(|at| at.0 / rate.per.0 == period).count() as u64
+    }
+
     fn is_calm(&self, now: Nanos) -> bool {
-        let below = self.rules.close_below_per_s as usize;
-        let came_in = |second: u64| self.arrivals.iter().filter(|&&s| s == second).count();
-        let second = now.0 / SECOND;
+        let below = self.rules.close_below;
+        let per = below.per.0;
         let from = now.0.saturating_sub(self.rules.calm.0);
-        // Every second that lies in the last `calm`, even in part, since the room opened.
-        let calm_long = self.restarted * SECOND + self.rules.calm.0 <= now.0;
-        calm_long
-            && (from / SECOND..=second).all(|s| came_in(s) <= below || (s + 1) * SECOND <= from)
+        // Every period that lies in the last `calm`, even in part, since the room opened.
+        let calm_long = self.restarted.0 / per * per + self.rules.calm.0 <= now.0;
+        let mut periods = from / per..=now.0 / per;
+        calm_long && periods.all(|p| self.came_in(p, below) <= below.count || (p + 1) * per <= from)
     }
 
     pub fn leave(&mut self, buyer: Buyer) {

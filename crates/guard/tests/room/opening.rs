@@ -1,8 +1,8 @@
 //! When the room opens and ends by itself, how fast people go in, and what its rules must be.
 
-use super::{Desk, buyer, rules, secs};
+use super::{Desk, buyer, millis, rules, secs};
 use guard::Nanos;
-use guard::room::{BadRules, Phase, Room, Rules, Schedule, Standing};
+use guard::room::{BadRules, Phase, Rate, Room, Rules, Schedule, Standing};
 
 #[test]
 fn opens_above_the_rate_and_ends_after_a_calm_while() {
@@ -54,7 +54,7 @@ fn opens_above_the_rate_and_ends_after_a_calm_while() {
 #[test]
 fn opens_when_all_places_are_taken() {
     let mut desk = Desk::new(Rules {
-        open_above_per_s: None,
+        open_above: None,
         ..rules()
     });
     for person in 0..10 {
@@ -73,7 +73,7 @@ fn lets_in_at_the_stated_rate_and_never_faster() {
     let mut desk = Desk::open(Rules {
         waiting_max: 10_000,
         places: 10_000,
-        admit_per_s: 37,
+        admit: Rate::per_s(37),
         away_after: secs(1_000),
         ..rules()
     });
@@ -103,11 +103,11 @@ fn lets_in_at_the_stated_rate_and_never_faster() {
 
 #[test]
 fn small_rates_are_kept_as_well() {
-    for admit_per_s in 1..=12 {
+    for count in 1..=12 {
         let mut desk = Desk::open(Rules {
             places: 1_000,
             waiting_max: 1_000,
-            admit_per_s,
+            admit: Rate::per_s(count),
             away_after: secs(1_000),
             ..rules()
         });
@@ -115,12 +115,88 @@ fn small_rates_are_kept_as_well() {
             desk.ask(person);
         }
         desk.pass(secs(60));
-        let expected = 60 * admit_per_s as usize;
+        let expected = 60 * count as usize;
         assert!(
             desk.called.len().abs_diff(expected) <= 1,
-            "{admit_per_s} a second"
+            "{count} a second"
         );
     }
+}
+
+#[test]
+fn no_rate_is_rounded() {
+    let rows = [
+        (90, 60, 3_600, 5_400),
+        (7, 60, 3_600, 420),
+        (1, 7, 3_600, 514),
+        (50, 3_600, 3_600, 50),
+    ];
+    for (count, per_s, seconds, expected) in rows {
+        let mut desk = Desk::open(Rules {
+            places: 10_000,
+            waiting_max: 10_000,
+            admit: Rate {
+                count,
+                per: secs(per_s),
+            },
+            away_after: secs(10_000),
+            idle: secs(10_000),
+            ..rules()
+        });
+        for person in 0..6_000 {
+            desk.ask(person);
+        }
+        desk.pass(secs(seconds));
+        let told = desk.called.len();
+        assert_eq!(told, expected, "{count} in {per_s} s");
+        // Who is told how long it takes is told this rate.
+        let wait = desk.wait(5_999);
+        let each = wait.wait.unwrap().0 as f64 / 1e9 / f64::from(wait.ahead + 1);
+        let stated = per_s as f64 / count as f64;
+        assert!(
+            (each / stated - 1.0).abs() < 0.05,
+            "{each} s each, not {stated}"
+        );
+    }
+}
+
+#[test]
+fn the_rates_that_open_and_end_count_in_their_own_periods() {
+    let minute = |count| Rate {
+        count,
+        per: secs(60),
+    };
+    let mut desk = Desk::new(Rules {
+        open_above: Some(minute(90)),
+        close_below: minute(30),
+        calm: secs(120),
+        places: 1_000,
+        ..rules()
+    });
+    // Ninety at once are ninety in a minute; one and a half a second would have been three.
+    for person in 0..90 {
+        assert_eq!(desk.ask(person), Standing::Admitted, "{person}");
+    }
+    desk.ask(90);
+    assert_eq!(desk.room.phase(), Phase::Serving);
+    // Thirty-one a minute, half a second between any two, are too many to end it …
+    for minute in 0..4 {
+        for person in 0..31 {
+            desk.ask(1_000 + minute * 100 + person);
+            desk.pass(millis(500));
+        }
+        desk.pass(millis(44_500));
+        assert_eq!(desk.room.phase(), Phase::Serving);
+    }
+    // … and thirty are not.
+    for minute in 0..4 {
+        for person in 0..30 {
+            desk.ask(2_000 + minute * 100 + person);
+            desk.pass(millis(500));
+        }
+        desk.pass(millis(45_000));
+    }
+    assert_eq!(desk.room.phase(), Phase::Idle);
 }
 
 #[test]
@@ -140,15 +216,24 @@ fn bad_rules_change_nothing() {
         opens: secs(5),
         t0: secs(5),
     });
+    let every = |count, per| Rate { count, per };
+    let (timeless, yearly) = (every(1, Nanos(0)), every(1, secs(31_536_000)));
+    // 301 a minute are more than five a second.
+    let faster = every(301, secs(60));
     #[rustfmt::skip]
     let cases = [
         (Rules { waiting_max: 0, ..good },                 BadRules::Seats),
         (Rules { places: 0, ..good },                      BadRules::Seats),
         (Rules { waiting_max: u32::MAX, ..good },          BadRules::Seats),
         (Rules { waiting_max: 4_000_000, ..good },         BadRules::Seats),
-        (Rules { admit_per_s: 0, ..good },                 BadRules::Rate),
-        (Rules { admit_per_s: 1_000_001, ..good },         BadRules::Rate),
-        (Rules { close_below_per_s: 5, ..good },           BadRules::Hysteresis),
+        (Rules { admit: Rate::per_s(0), ..good },          BadRules::Rate),
+        (Rules { admit: Rate::per_s(1_000_001), ..good },  BadRules::Rate),
+        (Rules { admit: timeless, ..good },                BadRules::Rate),
+        (Rules { admit: yearly, ..good },                  BadRules::Rate),
+        (Rules { open_above: Some(timeless), ..good },     BadRules::Rate),
+        (Rules { close_below: timeless, ..good },          BadRules::Rate),
+        (Rules { close_below: faster, ..good },            BadRules::Hysteresis),
+        (Rules { close_below: Rate::per_s(5), ..good },    BadRules::Hysteresis),
         (Rules { away_after: Nanos(5), ..good },           BadRules::TooShort),
         (Rules { grace: Nanos(5), ..good },                BadRules::TooShort),
         (Rules { idle: Nanos(5), ..good },                 BadRules::TooShort),
@@ -167,7 +252,7 @@ fn bad_rules_change_nothing() {
     };
     assert_eq!(desk.room.change(grown, Nanos(0)), Err(BadRules::Grown));
     let other = Rules {
-        admit_per_s: 50,
+        admit: Rate::per_s(50),
         ..good
     };
     assert_eq!(desk.room.change(other, Nanos(0)), Ok(()));

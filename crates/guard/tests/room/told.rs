@@ -2,7 +2,7 @@
 
 use super::{Desk, buyer, rules, secs};
 use guard::Nanos;
-use guard::room::{Odds, Rules, Standing};
+use guard::room::{Odds, Rate, Rules, Standing};
 
 fn crowd(people: u64, rules: Rules) -> Desk {
     let mut desk = Desk::open(Rules {
@@ -74,7 +74,7 @@ fn the_wait_is_measured() {
         3_000,
         Rules {
             places: 10_000,
-            admit_per_s: 20,
+            admit: Rate::per_s(20),
             ..rules()
         },
     );
@@ -87,7 +87,7 @@ fn the_wait_is_measured() {
     assert!((29.0..31.0).contains(&told), "{told}");
     // Half the rate from now on; half a minute later the estimate says so.
     let slower = Rules {
-        admit_per_s: 10,
+        admit: Rate::per_s(10),
         ..*desk.room.rules()
     };
     desk.room.change(slower, desk.now).unwrap();
@@ -146,7 +146,7 @@ fn the_odds_learn_how_much_people_take() {
         1_000,
         Rules {
             places: 100_000,
-            admit_per_s: 100,
+            admit: Rate::per_s(100),
             units_per_buyer: 4,
             ..rules()
         },

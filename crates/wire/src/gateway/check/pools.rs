@@ -129,9 +129,9 @@ fn room_alone(source: &mut Source, room: &WaitingRoom) {
         ("close_below", room.close_below),
     ];
     for (key, rate) in rates {
-        if let Some(rate) = rate.filter(|rate| !(1.0..=1e6).contains(&rate.per_second())) {
+        if let Some(rate) = rate.filter(|rate| rate.per_second() > 1e6) {
             let found = format!("{} a second", rate.per_second());
-            source.wrong(&joined(&room.at, key), &found, "1 to 1000000 a second");
+            source.wrong(&joined(&room.at, key), &found, "at most 1000000 a second");
         }
     }
     for (index, key) in room.key_files.iter().enumerate() {
