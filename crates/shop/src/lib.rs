@@ -6,6 +6,9 @@ mod catalogue;
 mod forms;
 pub mod limits;
 mod live;
+#[cfg(test)]
+#[path = "../../wire/tests/mutate/mod.rs"]
+mod mutate;
 mod operator;
 mod orders;
 pub mod pages;

@@ -115,6 +115,8 @@ pub fn is_key(key: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mutate::{apply, edits, text};
+    use proptest::prelude::*;
 
     #[test]
     fn only_our_unexpired_sessions_count() {
@@ -146,5 +148,42 @@ mod tests {
         assert_ne!(one, request_id(BuyerId(1), "b"));
         assert_ne!(buyer_of_subject("a", "bc"), buyer_of_subject("ab", "c"));
         assert!(is_key("a-1") && !is_key("") && !is_key("a b") && !is_key(&"x".repeat(65)));
+    }
+
+    proptest! {
+        /// Nothing but what we signed is a session, whatever letters it is made of.
+        #[test]
+        fn any_bytes_are_no_session(
+            buyer in any::<u128>(),
+            expires_ms in any::<u64>(),
+            changes in edits(&["A", "_", "-", "=", "+", "/", " ", "é", "\0"]),
+            random in "\\PC{0,60}",
+        ) {
+            let sessions = Sessions::new(&[7; 32]);
+            let token = sessions.issue(BuyerId(buyer), expires_ms);
+            let good = (expires_ms >= 1_000).then_some(BuyerId(buyer));
+            prop_assert_eq!(sessions.buyer(&token, 0), good);
+            let changed = text(&apply(token.as_bytes(), &changes));
+            for other in [changed, random, token.to_ascii_lowercase(), format!("{token}=")] {
+                prop_assert!(other == token || sessions.buyer(&other, 0).is_none(), "{}", other);
+            }
+        }
+
+        /// A key is what can stand in a header without another reading, and every letter counts.
+        #[test]
+        fn any_bytes_are_a_key_or_none(
+            one in "[ -~]{0,70}",
+            two in "[ -~]{0,70}",
+            random in "\\PC{0,70}",
+        ) {
+            for key in [&one, &two, &random] {
+                let plain = key.bytes().all(|byte| (b'!'..=b'~').contains(&byte));
+                prop_assert_eq!(is_key(key), plain && (1..=64).contains(&key.len()), "{:?}", key);
+            }
+            let same = one == two;
+            prop_assert_eq!(request_id(BuyerId(1), &one) == request_id(BuyerId(1), &two), same);
+            prop_assert_eq!(operator_request_id(&one) == operator_request_id(&two), same);
+            prop_assert_ne!(request_id(BuyerId(1), &one), request_id(BuyerId(2), &one));
+        }
     }
 }

@@ -1,8 +1,11 @@
 //! A client of HTTP/2 that sends exactly the frames it is told, good or bad.
 
-use crate::support::PATIENCE;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// Longest wait for a frame. Its own, because tests of other crates include this file.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;

@@ -2,6 +2,7 @@
 
 mod abuse;
 mod admin;
+mod any_bytes;
 mod child;
 mod config;
 mod drain;
@@ -10,6 +11,8 @@ mod http;
 mod http2;
 mod llhttp;
 mod many;
+#[path = "../../../wire/tests/mutate/mod.rs"]
+mod mutate;
 mod process;
 mod strict;
 mod support;
