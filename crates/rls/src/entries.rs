@@ -5,22 +5,12 @@
 
 use crate::limits::{ENTRY_NAMES_MAX, HITS_MAX};
 use crate::message::{Descriptor, Entry, Override, Request, Unit};
-use gateway::config::{Digest, RouteSpec, network};
+use gateway::config::network;
+use gateway::door::Terms;
 use guard::{Channel, Class, Description, Facts, Limit, Method, Nanos, RouteId};
 use hyper::header::HeaderName;
 use std::net::IpAddr;
 use std::str::FromStr;
-
-/// What the running configuration calls things.
-#[derive(Clone, Copy)]
-pub struct Terms<'a> {
-    /// By the places that rules know them by.
-    pub routes: &'a [RouteSpec],
-    /// In the order of `Facts::headers`.
-    pub key_headers: &'a [HeaderName],
-    /// The keyed hash that the rules were compiled with.
-    pub digest: &'a dyn Digest,
-}
 
 /// A route that no rule names, so that rules about routes leave it alone.
 const NO_ROUTE: RouteId = RouteId(u16::MAX);

@@ -3,9 +3,8 @@
 //! A call is answered on the worker that read it, under the lock of the limits, without another
 //! thread. Messages are `prost`'s, framing is `grpc.rs`, connections are `host`'s. Slots
 //! (concurrency rules) are not asked: nobody tells the service when a request ends.
-//! It must not know where the limits live: [`Limiter`] is the door, or [`Alone`].
+//! It must not know what else the door decides by: it asks [`Door::with_limits`].
 
-mod alone;
 mod answer;
 mod entries;
 mod grpc;
@@ -13,22 +12,14 @@ pub mod limits;
 pub mod message;
 mod service;
 
-pub use alone::Alone;
-pub use entries::{Attribute, Entries, EntryProblem, Terms};
+pub use entries::{Attribute, Entries, EntryProblem};
 
-use guard::{Limits, Nanos};
+use gateway::door::Door;
 use host::Drain;
 use host::http::{HttpStats, ListenError, ListenOptions, Listening};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-
-/// The running limits, wherever they live.
-pub trait Limiter: Send + Sync + 'static {
-    /// Runs `ask` with the running limits, the names of the configuration that they belong to,
-    /// and the moment, all under one lock. `ask` takes about a microsecond and does not block.
-    fn with<R>(&self, ask: impl FnOnce(&mut Limits, &Terms<'_>, Nanos) -> R) -> R;
-}
 
 /// How the service listens and what it knows.
 #[derive(Clone, Debug)]
@@ -78,9 +69,9 @@ pub struct Counts {
 ///
 /// # Errors
 /// The address cannot be listened on.
-pub fn start<L: Limiter>(
+pub fn start(
     options: &Options,
-    limiter: &Arc<L>,
+    door: &Arc<Door>,
     counts: &Arc<Counts>,
     drain: Drain,
     stats: Arc<HttpStats>,
@@ -91,11 +82,11 @@ pub fn start<L: Limiter>(
     listen.connections_max = limits::CONNECTIONS_MAX;
     listen.idle_ms = limits::IDLE_MS;
     listen.first_byte_ms = limits::IDLE_MS;
-    let (limiter, counts) = (Arc::clone(limiter), Arc::clone(counts));
+    let (door, counts) = (Arc::clone(door), Arc::clone(counts));
     let domains: Arc<[String]> = options.domains.as_slice().into();
     let (entries, draining) = (Arc::new(options.entries.clone()), drain.clone());
     let make = move |_worker| service::RateLimitService {
-        limiter: Arc::clone(&limiter),
+        door: Arc::clone(&door),
         counts: Arc::clone(&counts),
         domains: Arc::clone(&domains),
         entries: Arc::clone(&entries),

@@ -15,6 +15,6 @@ pub const CONNECTIONS_MAX: usize = 4_096;
 /// A connection without a call, in milliseconds: proxies keep theirs, and reconnecting costs the
 /// first buyer after a pause.
 pub const IDLE_MS: u32 = 600_000;
-/// Domains and entries that a configuration may name.
+/// Domains and entries that may be named.
 pub const DOMAIN_NAMES_MAX: usize = 64;
 pub const ENTRY_NAMES_MAX: usize = 64;

@@ -1,6 +1,7 @@
 //! The two services of the port: `ShouldRateLimit`, and the health check that Envoy asks its
 //! clusters by.
 
+use crate::Counts;
 use crate::answer::{decided, unlimited};
 use crate::entries::{Entries, describe};
 use crate::grpc::{Failure, answer, fail, is_grpc, plain, unframed};
@@ -8,8 +9,8 @@ use crate::limits::{
     DESCRIPTORS_MAX, ENTRIES_PER_DESCRIPTOR_MAX, MESSAGE_BYTES_MAX, MESSAGE_MS_MAX,
 };
 use crate::message::{HealthRequest, HealthResponse, Request as Asked, Response as Told, Serving};
-use crate::{Counts, Limiter};
 use bytes::Bytes;
+use gateway::door::Door;
 use guard::Description;
 use host::Drain;
 use host::http::{Body, BodyError, Service, read_body};
@@ -25,15 +26,15 @@ const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 /// What may be asked about in a health check; no name asks about all.
 const SERVICES: [&str; 2] = ["", "envoy.service.ratelimit.v3.RateLimitService"];
 
-pub(crate) struct RateLimitService<L> {
-    pub limiter: Arc<L>,
+pub(crate) struct RateLimitService {
+    pub door: Arc<Door>,
     pub counts: Arc<Counts>,
     pub domains: Arc<[String]>,
     pub entries: Arc<Entries>,
     pub drain: Drain,
 }
 
-impl<L: Limiter> Service for RateLimitService<L> {
+impl Service for RateLimitService {
     async fn call(&self, request: Request<Incoming>, _peer: SocketAddr) -> Response<Body> {
         if request.method() != Method::POST {
             add(&self.counts.malformed, 1);
@@ -58,7 +59,7 @@ impl<L: Limiter> Service for RateLimitService<L> {
     }
 }
 
-impl<L: Limiter> RateLimitService<L> {
+impl RateLimitService {
     fn limit(&self, body: &Bytes) -> Result<Response<Body>, Failure> {
         let mut asked: Asked = unframed(body)?;
         let descriptors = asked.descriptors.len();
@@ -105,7 +106,7 @@ impl<L: Limiter> RateLimitService<L> {
 
     fn decide(&self, asked: &Asked) -> Told {
         let mut told = vec![None; asked.descriptors.len()];
-        let (answer, unknown) = self.limiter.with(|limits, terms, now| {
+        let (answer, unknown) = self.door.with_limits(|limits, terms, now| {
             let (described, unknown): (Vec<Description>, u64) =
                 describe(asked, &self.entries, terms);
             let allowed = limits.ask_together(&described, now, &mut told);

@@ -1,6 +1,7 @@
 //! The service as a client of HTTP/2 sees it: decisions, framing, health, drain.
 
 use bytes::Bytes;
+use gateway::door::{Door, Sources};
 use host::Drain;
 use host::http::{HttpStats, Listening};
 use http_body_util::{BodyExt, Full};
@@ -9,7 +10,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use rls::message::{Code, Descriptor, Entry, HealthRequest, HealthResponse, Override, Request};
 use rls::message::{Response, Serving, UInt64, Unit};
-use rls::{Alone, Counts, Entries, Options};
+use rls::{Counts, Entries, Options};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -41,22 +42,29 @@ RULES
 struct Server {
     drain: Drain,
     counts: Arc<Counts>,
-    alone: Arc<Alone>,
+    door: Arc<Door>,
+    folder: tempfile::TempDir,
     listening: Option<Listening>,
     client: SendRequest<Full<Bytes>>,
     runtime: tokio::runtime::Runtime,
 }
 
-fn files(rules: &str) -> wire::gateway::Door {
+/// The file of the door, anew.
+fn write(folder: &tempfile::TempDir, rules: &str) {
     let rules: String = rules.lines().map(|line| format!("    {line}\n")).collect();
     let text = GATEWAY.replace("RULES", &rules);
-    let context = wire::gateway::Context::default();
-    wire::gateway::parse("gateway.yaml".as_ref(), &text, &context).expect("a good file")
+    std::fs::write(folder.path().join("gateway.yaml"), text).expect("a file");
 }
 
 impl Server {
     fn start(rules: &str) -> Server {
-        let alone = Arc::new(Alone::new(&files(rules)).expect("good rules"));
+        let folder = tempfile::tempdir().expect("a folder");
+        write(&folder, rules);
+        let sources = Sources::File {
+            path: folder.path().join("gateway.yaml"),
+            context: wire::gateway::Context::default(),
+        };
+        let door = Door::open(sources, folder.path()).expect("a good file");
         let (drain, counts) = (Drain::new(), Arc::new(Counts::default()));
         let options = Options {
             entries: Entries::parse(["user_id=buyer"]).expect("a good entry"),
@@ -64,7 +72,7 @@ impl Server {
         };
         let stats = HttpStats::new();
         let listening =
-            rls::start(&options, &alone, &counts, drain.clone(), stats).expect("a free port");
+            rls::start(&options, &door, &counts, drain.clone(), stats).expect("a free port");
         let addr = listening.local_addr();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -84,7 +92,8 @@ impl Server {
         Server {
             drain,
             counts,
-            alone,
+            door,
+            folder,
             listening,
             client,
             runtime,
@@ -329,7 +338,8 @@ fn shadow_slots_and_unknown_domains_refuse_nobody() {
     }
     assert_eq!(server.counts.unknown_entries.load(Relaxed), 3);
     let rules = "- {name: all, rate: 1/h, burst: 1}";
-    server.alone.swap(&files(rules)).expect("good rules");
+    write(&server.folder, rules);
+    server.door.reload().expect("good rules");
     assert!(server.is_ok(&[descriptor("buyer=a")]));
     assert!(!server.is_ok(&[descriptor("buyer=a")]), "swapped in");
     let elsewhere = Request {

@@ -4,6 +4,7 @@
 //! configuration at once, or nothing if something is wrong with it.
 
 use crate::DataFolder;
+use crate::rls::{self, RlsMetrics};
 use anyhow::{Context as _, anyhow};
 use gateway::door::{Administration, Door, DoorMetrics, DoorService, NoService, Sources};
 use host::admin::{Admin, OperatorToken, Readiness};
@@ -36,6 +37,8 @@ pub struct Args {
     /// Write the addresses here once everything answers.
     #[arg(long)]
     ports_file: Option<PathBuf>,
+    #[command(flatten)]
+    rls: rls::RlsArgs,
     /// What is logged: error, warn, info, debug, or a filter such as gateway=debug.
     #[arg(long, default_value = "info")]
     log: String,
@@ -48,6 +51,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         now_ms: now.as_millis() as u64,
         build: args.build.clone(),
         services: Some(Vec::new()),
+    };
+    let rls = match args.rls.options() {
+        Ok(rls) => rls,
+        Err(problem) => {
+            eprintln!("{problem}");
+            return Ok(Exit::Usage.into());
+        }
     };
     // Read here too, so that what is wrong is told as a wrong call, before a folder is made.
     let files = match wire::gateway::load(&args.file, &context) {
@@ -65,11 +75,16 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for line in door.not_done() {
         eprintln!("seawall: {}: {line}", args.file.display());
     }
-    serve(args, &files, &door)?;
+    serve(args, &files, &door, rls.as_ref())?;
     Ok(Exit::Good.into())
 }
 
-fn serve(args: &Args, files: &Files, door: &Arc<Door>) -> anyhow::Result<()> {
+fn serve(
+    args: &Args,
+    files: &Files,
+    door: &Arc<Door>,
+    rls: Option<&::rls::Options>,
+) -> anyhow::Result<()> {
     let gateway = &files.gateway;
     let drain = Drain::new();
     let workers = match gateway.workers {
@@ -89,9 +104,15 @@ fn serve(args: &Args, files: &Files, door: &Arc<Door>) -> anyhow::Result<()> {
         certificates.extend(tls);
         listening.push((options.name, started));
     }
+    let metrics = Metrics::new();
+    if let Some(options) = rls {
+        let service = rls::start(options, door, &drain)?;
+        stats.push(("rls", service.stats));
+        metrics.with(|registry| registry.register_collector(Box::new(RlsMetrics(service.counts))));
+        listening.push(("rls", service.listening));
+    }
     let admin_stats = HttpStats::new();
     stats.push(("admin", Arc::clone(&admin_stats)));
-    let metrics = Metrics::new();
     metrics.listeners(stats);
     let shown = DoorMetrics(Arc::clone(door));
     metrics.with(|registry| registry.register_collector(Box::new(shown)));

@@ -9,6 +9,7 @@ mod inspect;
 mod metrics;
 mod queue;
 mod rehearse;
+mod rls;
 mod schema;
 mod seed;
 mod up;

@@ -15,12 +15,14 @@ mod held;
 mod identity;
 mod line;
 mod metrics;
+mod outside;
 mod running;
 mod serve;
 mod service;
 
 pub use admin::Administration;
 pub use metrics::DoorMetrics;
+pub use outside::Terms;
 pub use running::{DoorError, Sources};
 pub use service::{DoorService, InProcess, NoService};
 
