@@ -1,0 +1,210 @@
+//! One connection: a task that takes work, writes a request, reads its answer and tells the worker.
+//!
+//! The worker can cut it off at any moment; whatever was under way then has no answer. While it
+//! has no work it listens, so that a connection closed by the target is not used again.
+
+use crate::http1::{Broken, Reader};
+use crate::measure::End;
+use crate::run::{Host, Target};
+use crate::worker::Worker;
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+/// What a worker knows of a connection.
+#[derive(Debug, Default)]
+pub(crate) struct Slot {
+    /// Its place among the worker's connections.
+    pub place: Cell<usize>,
+    /// A buyer whose request is next.
+    work: Cell<Option<u32>>,
+    /// The buyer whose request is under way.
+    pub busy: Cell<Option<u32>>,
+    pub deadline_us: Cell<u64>,
+    cut: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Slot {
+    pub fn new(work: u32, deadline_us: u64) -> Slot {
+        let slot = Slot::default();
+        slot.work.set(Some(work));
+        slot.deadline_us.set(deadline_us);
+        slot
+    }
+    pub fn give(&self, work: u32) {
+        self.work.set(Some(work));
+        self.wake();
+    }
+    /// Its task ends at its next turn.
+    pub fn cut_off(&self) {
+        self.cut.set(true);
+        self.wake();
+    }
+    /// Whoever was to be served by it.
+    pub fn left_over(&self) -> Option<u32> {
+        self.busy.take().or(self.work.take())
+    }
+    fn wake(&self) {
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+    fn listen(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+}
+
+/// Serves buyers until the connection ends; gives the slot back to the worker.
+pub(crate) async fn connection(worker: Rc<Worker>, slot: Rc<Slot>) {
+    let end = {
+        let mut driven = pin!(drive(&worker, &slot));
+        poll_fn(|cx| {
+            slot.listen(cx);
+            if slot.cut.get() {
+                return Poll::Ready(End::TimedOut);
+            }
+            driven.as_mut().poll(cx)
+        })
+        .await
+    };
+    worker.closed(&slot, end);
+}
+
+async fn drive(worker: &Rc<Worker>, slot: &Slot) -> End {
+    let mut io = match connect(&worker.target).await {
+        Ok(io) => io,
+        Err(error) if is_own_limit(&error) => return End::Ours,
+        Err(_) => return End::Connect,
+    };
+    worker.connected();
+    let (mut reader, mut out) = (Reader::default(), Vec::new());
+    loop {
+        let Some(buyer) = work(slot, &mut io).await else {
+            return End::Broken;
+        };
+        slot.busy.set(Some(buyer));
+        let request = worker.compose(buyer, slot, &mut out);
+        if io.write_all(&out).await.is_err() || io.flush().await.is_err() {
+            return End::Broken;
+        }
+        worker.sent(buyer);
+        let got = reader
+            .answer(&mut io, request.reads_body, request.is_head)
+            .await;
+        let got = match got {
+            Ok(got) => got,
+            Err(Broken::Closed | Broken::CutOff | Broken::NotHttp | Broken::TooLarge) => {
+                return End::Broken;
+            }
+        };
+        slot.busy.set(None);
+        slot.deadline_us.set(u64::MAX);
+        let next = worker.answered(buyer, got, reader.head(), reader.body());
+        let stays = got.keeps_alive && worker.keeps_connections();
+        match next {
+            Some(next) if stays => slot.work.set(Some(next)),
+            Some(next) => {
+                worker.dispatch(next);
+                return End::Good;
+            }
+            None if stays => worker.idle(slot),
+            None => return End::Good,
+        }
+        out.clear();
+    }
+}
+
+/// The next buyer; `None` if the target closed the connection or said something unasked.
+async fn work(slot: &Slot, io: &mut Io) -> Option<u32> {
+    poll_fn(|cx| {
+        if let Some(work) = slot.work.take() {
+            return Poll::Ready(Some(work));
+        }
+        let mut byte = [0];
+        match Pin::new(&mut *io).poll_read(cx, &mut ReadBuf::new(&mut byte)) {
+            Poll::Ready(_) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+async fn connect(target: &Target) -> io::Result<Io> {
+    let tcp = TcpStream::connect(target.address).await?;
+    tcp.set_nodelay(true)?;
+    match &target.tls {
+        None => Ok(Io::Plain(tcp)),
+        Some(tls) => {
+            let Host::Name(name) = &target.tls_name else {
+                return Err(io::Error::other("no name to verify"));
+            };
+            let stream = tls.connect(name.clone(), tcp).await?;
+            Ok(Io::Tls(Box::new(stream)))
+        }
+    }
+}
+
+/// The machine gives this process no more sockets; says nothing about the target.
+fn is_own_limit(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let own = [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::ADDRNOTAVAIL,
+        Errno::NOBUFS,
+    ];
+    Errno::from_io_error(error).is_some_and(|error| own.contains(&error))
+}
+
+enum Io {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl AsyncRead for Io {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Io::Plain(io) => Pin::new(io).poll_read(cx, buffer),
+            Io::Tls(io) => Pin::new(io).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Io::Plain(io) => Pin::new(io).poll_write(cx, bytes),
+            Io::Tls(io) => Pin::new(io).poll_write(cx, bytes),
+        }
+    }
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Io::Plain(io) => Pin::new(io).poll_flush(cx),
+            Io::Tls(io) => Pin::new(io).poll_flush(cx),
+        }
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Io::Plain(io) => Pin::new(io).poll_shutdown(cx),
+            Io::Tls(io) => Pin::new(io).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Open-loop load that tells the truth, on any HTTP service.
+//!
+//! Arrivals are planned without looking at answers (`arrivals`); buyers walk through compiled
+//! journeys (`script`, `expr`); workers send at the planned instants and measure from them
+//! (`worker`, `measure`); a run says itself whether it was the limit (`run`).
+
+mod answer;
+pub mod arrivals;
+mod buyer;
+mod client;
+pub mod expr;
+mod http1;
+pub mod limits;
+pub mod measure;
+mod pace;
+mod rng;
+pub mod run;
+pub mod script;
+mod worker;
+
+pub use run::{Control, Options, Run, RunError, Target};

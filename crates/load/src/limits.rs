@@ -1,0 +1,33 @@
+//! Every bound of this crate, with its unit and its reason.
+
+/// Of an expression's text: a person reads it.
+pub const EXPR_TEXT_BYTES_MAX: usize = 2_000;
+/// Levels of an expression: its evaluation is recursive.
+pub const EXPR_DEPTH_MAX: usize = 64;
+/// Of a variable's text: every live buyer keeps its own.
+pub const TEXT_BYTES_MAX: usize = 4_096;
+/// Of an answer's body that is kept for checks and extraction.
+pub const BODY_KEPT_BYTES_MAX: usize = 1 << 20;
+/// Of an answer's head.
+pub const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Lines of an answer's head.
+pub const HEAD_LINES_MAX: usize = 100;
+/// Read from a socket at once.
+pub const READ_BYTES: usize = 16 << 10;
+/// Connections of one generator unless the scenario says less; beyond it buyers wait, and the lag
+/// says so.
+pub const CONNECTIONS_MAX: usize = 20_000;
+/// Cookies of one buyer.
+pub const COOKIES_PER_BUYER_MAX: usize = 32;
+/// Of one cookie.
+pub const COOKIE_BYTES_MAX: usize = 4_096;
+/// Operations that a buyer does without a request between: a loop without one would never end.
+pub const OPS_WITHOUT_REQUEST_MAX: u32 = 10_000;
+/// Microseconds between two looks at overdue answers.
+pub const SWEEP_US: u64 = 20_000;
+/// Microseconds before a planned instant below which waiting for the clock is not worth a sleep.
+pub const SPIN_US: u64 = 40;
+/// Microseconds of the longest sleep, so that orders to stop are seen.
+pub const SLEEP_US_MAX: u64 = 50_000;
+/// Microseconds after the planned instant from which a request counts as sent late.
+pub const LATE_US: u64 = 10_000;

@@ -1,0 +1,328 @@
+//! One run: workers, a plan, a target, and what it came to. Tells whether the generator was the
+//! limit, because then the figures say nothing about the target.
+
+use crate::arrivals::Plan;
+use crate::limits::CONNECTIONS_MAX;
+use crate::measure::{End, Measured, Second};
+use crate::script::Script;
+use crate::worker;
+use hyper::Uri;
+use rustls::pki_types::ServerName;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio_rustls::TlsConnector;
+
+/// Where requests go.
+pub struct Target {
+    pub(crate) address: SocketAddr,
+    /// `host: …` and what every request says.
+    pub(crate) host_line: Vec<u8>,
+    pub(crate) tls: Option<TlsConnector>,
+    pub(crate) tls_name: Host,
+    url: String,
+}
+
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.url)
+    }
+}
+
+pub(crate) enum Host {
+    None,
+    Name(ServerName<'static>),
+}
+
+/// Why a run cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("{url:?} is no target: {what}; expected http://HOST[:PORT] or https://HOST[:PORT]")]
+    Url { url: String, what: String },
+    #[error("no address of {host} was found: {source}")]
+    Address { host: String, source: io::Error },
+    #[error("{url} wants TLS, and no certificate authorities are given")]
+    NoRoots { url: String },
+    #[error("a worker could not go on: {0}")]
+    Worker(io::Error),
+}
+
+impl Target {
+    /// `roots` must be there for https.
+    pub fn new(url: &str, roots: Option<Arc<rustls::ClientConfig>>) -> Result<Target, RunError> {
+        let bad = |what: &str| RunError::Url {
+            url: url.to_owned(),
+            what: what.to_owned(),
+        };
+        let uri: Uri = url.parse().map_err(|error| bad(&format!("{error}")))?;
+        let https = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(bad("its scheme is neither")),
+        };
+        let authority = uri.authority().ok_or_else(|| bad("it has no host"))?;
+        if authority.as_str().contains('@') {
+            return Err(bad("a name and password do not belong into it"));
+        }
+        if uri.path() != "/" || uri.query().is_some() {
+            return Err(bad("paths belong to the requests"));
+        }
+        let host = authority.host().trim_matches(['[', ']']);
+        let port = authority.port_u16().unwrap_or(if https { 443 } else { 80 });
+        let found = (host, port).to_socket_addrs();
+        let address = found.and_then(|mut all| {
+            let none = || io::Error::other("the name has none");
+            all.next().ok_or_else(none)
+        });
+        let address = address.map_err(|source| RunError::Address {
+            host: host.to_owned(),
+            source,
+        })?;
+        let (tls, tls_name) = match (https, roots) {
+            (false, _) => (None, Host::None),
+            (true, None) => return Err(RunError::NoRoots { url: url.into() }),
+            (true, Some(config)) => {
+                let name = ServerName::try_from(host.to_owned());
+                let name = name.map_err(|error| bad(&error.to_string()))?;
+                (Some(TlsConnector::from(config)), Host::Name(name))
+            }
+        };
+        let agent = concat!("seawall-load/", env!("CARGO_PKG_VERSION"));
+        Ok(Target {
+            address,
+            host_line: format!("host: {authority}\r\nuser-agent: {agent}\r\n").into_bytes(),
+            tls,
+            tls_name,
+            url: url.to_owned(),
+        })
+    }
+
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connections {
+    /// Kept alive and shared by all buyers.
+    Kept,
+    /// A new one for each request.
+    New,
+}
+
+/// How to run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Threads; 0: one a processor.
+    pub workers: usize,
+    pub connections: Connections,
+    pub connections_max: usize,
+    pub seed: u64,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            workers: 0,
+            connections: Connections::Kept,
+            connections_max: CONNECTIONS_MAX,
+            seed: 1,
+        }
+    }
+}
+
+/// All that workers share; they only read it, but for `shared`.
+pub(crate) struct Job {
+    pub script: Arc<Script>,
+    pub plan: Plan,
+    pub target: Arc<Target>,
+    pub workers: usize,
+    pub connections: Connections,
+    pub connections_max: usize,
+    pub seed: u64,
+    pub grace_us: u64,
+    pub shared: Vec<Shared>,
+}
+
+/// What one worker and whoever watches it have in common.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    pub stop: AtomicBool,
+    /// Whole seconds, as they pass.
+    pub seconds: Mutex<Vec<Second>>,
+}
+
+/// A run under way.
+pub struct Run {
+    job: Arc<Job>,
+    threads: Vec<std::thread::JoinHandle<io::Result<Measured>>>,
+    start: Instant,
+    planned: f64,
+}
+
+/// Watches and stops a run from elsewhere.
+#[derive(Clone)]
+pub struct Control(Arc<Job>);
+
+impl Control {
+    /// Nobody new arrives; requests under way may end.
+    pub fn stop(&self) {
+        for shared in &self.0.shared {
+            shared.stop.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The whole seconds from this one on that all workers have behind them.
+    #[must_use]
+    pub fn seconds(&self, from: usize) -> Vec<Second> {
+        let mut all: Option<Vec<Second>> = None;
+        for shared in &self.0.shared {
+            let seconds = shared.seconds.lock().unwrap_or_else(|bad| bad.into_inner());
+            let theirs = seconds.get(from..).unwrap_or_default();
+            match &mut all {
+                None => all = Some(theirs.to_vec()),
+                Some(all) => {
+                    all.truncate(theirs.len());
+                    for (mine, theirs) in all.iter_mut().zip(theirs) {
+                        mine.add(theirs);
+                    }
+                }
+            }
+        }
+        all.unwrap_or_default()
+    }
+}
+
+impl Run {
+    pub fn start(script: Arc<Script>, plan: Plan, target: Arc<Target>, options: &Options) -> Run {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = match options.workers {
+            0 => cores,
+            workers => workers,
+        };
+        let planned = plan.between(0, plan.us());
+        let job = Arc::new(Job {
+            grace_us: worker::grace(&script).as_micros() as u64,
+            script,
+            plan,
+            target,
+            workers,
+            connections: options.connections,
+            connections_max: options.connections_max,
+            seed: options.seed,
+            shared: (0..workers).map(|_| Shared::default()).collect(),
+        });
+        // All begin at one instant, with time to get ready.
+        let start = Instant::now() + Duration::from_millis(20);
+        let thread = |index| {
+            let job = Arc::clone(&job);
+            std::thread::spawn(move || worker::run(job, index, start))
+        };
+        Run {
+            threads: (0..workers).map(thread).collect(),
+            job,
+            start,
+            planned,
+        }
+    }
+
+    #[must_use]
+    pub fn control(&self) -> Control {
+        Control(Arc::clone(&self.job))
+    }
+    /// When the plan's zero is.
+    #[must_use]
+    pub fn started(&self) -> Instant {
+        self.start
+    }
+    /// Arrivals on the average of the whole plan.
+    #[must_use]
+    pub fn planned(&self) -> f64 {
+        self.planned
+    }
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.threads
+            .iter()
+            .all(std::thread::JoinHandle::is_finished)
+    }
+
+    /// Waits for the end.
+    pub fn join(self) -> Result<Measured, RunError> {
+        let mut all: Option<Measured> = None;
+        for thread in self.threads {
+            let measured = match thread.join() {
+                Ok(measured) => measured.map_err(RunError::Worker)?,
+                Err(_) => return Err(RunError::Worker(io::Error::other("it panicked"))),
+            };
+            match &mut all {
+                None => all = Some(measured),
+                Some(all) => all.add(&measured),
+            }
+        }
+        Ok(all.unwrap_or_else(|| Measured::new(Vec::new())))
+    }
+}
+
+/// Why a run says nothing about its target.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Invalid {
+    #[error("only {sent} of {planned} planned arrivals left ({share:.2} %; 99 % are wanted)")]
+    NotSent { planned: u64, sent: u64, share: f64 },
+    #[error("{late} of {sent} arrivals left more than 10 ms late ({share:.2} %; 1 % is allowed)")]
+    Late { sent: u64, late: u64, share: f64 },
+    #[error("the generator itself was busy: {share:.0} % of a processor in its worst second")]
+    Busy { share: f64 },
+    #[error("the generator had no sockets left for {requests} requests")]
+    Sockets { requests: u64 },
+    #[error("the generator waited for a processor for {share:.1} % of its time")]
+    Starved { share: f64 },
+}
+
+/// Whether the generator was the limit, and by what.
+#[must_use]
+pub fn invalid(measured: &Measured, stopped: bool) -> Vec<Invalid> {
+    let mut why = Vec::new();
+    let percent = |part: u64, whole: u64| part as f64 * 100.0 / whole.max(1) as f64;
+    let (planned, sent) = (measured.planned, measured.arrived);
+    // Connections that the target refused are its doing.
+    let total = measured.total();
+    let shut = total.ended(End::Connect) + total.ended(End::TimedOut);
+    if !stopped && percent(sent + shut.min(planned - sent), planned) < 99.0 {
+        let share = percent(sent, planned);
+        why.push(Invalid::NotSent {
+            planned,
+            sent,
+            share,
+        });
+    }
+    let late = measured.late;
+    let share = percent(late, sent);
+    let own = measured.busiest > 0.9 || starved(measured) > 5.0;
+    // Late because the target was slow to accept is the target's; late while we were short of
+    // processor is ours.
+    if share > 1.0 && own {
+        why.push(Invalid::Late { sent, late, share });
+    }
+    if measured.busiest > 0.97 {
+        let share = measured.busiest * 100.0;
+        why.push(Invalid::Busy { share });
+    }
+    if starved(measured) > 20.0 {
+        let share = starved(measured);
+        why.push(Invalid::Starved { share });
+    }
+    let requests = total.ended(End::Ours);
+    if requests > 0 {
+        why.push(Invalid::Sockets { requests });
+    }
+    why
+}
+
+fn starved(measured: &Measured) -> f64 {
+    let all = measured.cpu_ns + measured.starved_ns;
+    measured.starved_ns as f64 * 100.0 / all.max(1) as f64
+}
