@@ -5,6 +5,7 @@
 
 pub mod access_log;
 pub mod cache;
+mod cluster;
 pub mod compress;
 pub mod config;
 pub mod door;

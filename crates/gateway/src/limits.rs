@@ -173,3 +173,35 @@ const _: () = assert!(RECORD_LINE_BYTES_MAX >= 6 * ((1 << 20) + (256 << 10)));
 pub const FLAGS_BODY_BYTES_MAX: usize = 64 << 10;
 /// From the published root to the secret, in seconds: time for witnesses to note the root.
 pub const ROOM_REVEAL_AFTER: std::time::Duration = std::time::Duration::from_secs(60);
+
+// ── budgets that instances share ───────────────────────────────────────────────────────────────
+
+/// How often an instance tells the others what it has and lacks, in milliseconds.
+pub const SHARE_ROUND_MS: u64 = 200;
+/// How often values are exchanged with some others, in milliseconds: twice a round, so that a note
+/// is with everybody within about one.
+#[cfg(feature = "cluster")]
+pub const GOSSIP_MS: u64 = 100;
+/// How long a loan of a share lasts, in milliseconds: ten rounds, so that lost packets and busy
+/// processors seldom end one.
+pub const SHARE_LEASE_MS: u64 = 2_000;
+/// Within this, in milliseconds, instances that are not cut off hear of each other: five rounds.
+pub const SHARE_HEAR_MS: u64 = 1_000;
+/// After so many seconds without a sign an instance is forgotten by the gossip.
+#[cfg(feature = "cluster")]
+pub const GOSSIP_FORGET_S: u64 = 60;
+/// Instances of the gossip whose values are looked at, the dead included; more are strangers.
+#[cfg(feature = "cluster")]
+pub const GOSSIP_INSTANCES_MAX: usize = 1_024;
+/// Lines of a note: one for each other instance.
+pub const NOTE_LINES_MAX: usize = guard::limits::SHARE_INSTANCES_MAX;
+/// Values of one instance that are looked at: one for each rule there can be.
+#[cfg(feature = "cluster")]
+pub const SHARED_RULES_MAX: usize = guard::limits::RULES_MAX;
+/// Bytes of a note: 64 lines of three numbers with 47 digits, a head and a MAC.
+pub const NOTE_BYTES_MAX: usize = 4_096;
+/// Opening the address again after the gossip ended, in milliseconds.
+#[cfg(feature = "cluster")]
+pub const GOSSIP_AGAIN_MS: u64 = 1_000;
+
+const _: () = assert!(SHARE_LEASE_MS >= 5 * SHARE_ROUND_MS && SHARE_HEAR_MS >= 3 * SHARE_ROUND_MS);

@@ -217,10 +217,11 @@ pub const SWITCH_EVENTS_MAX: usize = 1_024;
 
 // ── shares of a cluster's budget ─────────────────────────────────────────────────────────────
 
-/// Instances that one instance hears besides itself; each is a line of each note.
+/// Instances that one instance hears besides itself, in lines of its notes.
 pub const SHARE_INSTANCES_MAX: usize = 64;
-/// Of a place, in millionths: never lent, so that whoever was idle can start at once, and all that
-/// a restarted instance has at first. With all demand at one of many, so much is not used.
+/// Of a place, in millionths (these are five percent): never lent, so that whoever was idle can
+/// start at once, and all that a restarted instance has at first. With all demand at one of many,
+/// so much is not used.
 pub const SHARE_FLOOR_MILLIONTHS: u64 = 50_000;
 /// Loans change in steps of more than this, in millionths of the budget: less is noise.
 pub const SHARE_STEP_MILLIONTHS: u64 = 10_000;

@@ -3,6 +3,8 @@
 
 use super::Counts;
 use super::running::Running;
+use super::shares::Shares;
+use crate::cluster::{Budget, CAN_GOSSIP};
 use crate::config::Compiled;
 use crate::limits::{DUPLICATE_KEYS_MAX, DUPLICATE_LIFE_S, SOLD_OUT_SKUS_MAX};
 use crate::room::Now;
@@ -26,6 +28,8 @@ pub(super) struct Books {
     /// By the places of the pools.
     pub breakers: Vec<Option<(String, BreakerConfig, Breaker)>>,
     pub switches: Switches,
+    /// Of budgets that instances share.
+    pub shares: Shares,
     /// Of the configuration that breakers' places belong to.
     pub generation: u64,
     day_offset_minutes: i32,
@@ -72,6 +76,7 @@ impl Books {
             sold_out: SoldOut::new(SOLD_OUT_SKUS_MAX),
             breakers: Vec::new(),
             switches: compiled.switches.take().unwrap_or_else(no_switches),
+            shares: Shares::new(compiled.gossips),
             generation: 0,
             day_offset_minutes: compiled.day_offset_minutes,
             seen: Seen::default(),
@@ -106,24 +111,12 @@ impl Books {
             self.overload = parts.overload.map(Overload::new);
         }
         let retired = self.limits.swap(parts.rules);
-        self.share_safely(&parts.instances);
+        self.share(parts.budgets);
         self.set_day(now);
         for place in parts.initially_on {
             self.switch_on_at_start(place, now);
         }
         retired
-    }
-
-    /// Instances do not talk to each other yet: each lets through what is safe if all are there.
-    fn share_safely(&mut self, instances: &[(String, u64)]) {
-        for (name, most) in instances {
-            let mut rules = self.limits.rules();
-            let found = rules.find(|(_, status)| status.rule.name == *name);
-            let Some((id, _)) = found else { continue };
-            drop(rules);
-            let share = Factor::from_millionths(1_000_000 / (*most).max(1));
-            self.limits.set_share(id, share);
-        }
     }
 
     fn switch_on_at_start(&mut self, place: usize, now: Now) {
@@ -153,6 +146,7 @@ impl Books {
         key: Option<Value>,
         now: Nanos,
     ) -> Result<Taken, No> {
+        self.end_shares(now);
         let mut taken = Taken {
             generation: self.generation,
             ..Taken::default()
@@ -233,6 +227,7 @@ impl Books {
     /// Lets time pass: days, forgetting, measured values for switches and stale limits.
     pub fn tick(&mut self, counts: &Counts, now: Now, cpu_share: f64) {
         self.set_day(now);
+        self.end_shares(now.nanos);
         self.limits.tick(now.nanos);
         if let Some(overload) = &mut self.overload {
             overload.cpu(now.nanos, cpu_share);
@@ -291,8 +286,10 @@ pub(super) struct Parts {
     /// Of a first start; a swap has turned them over already.
     pub switches: Option<Switches>,
     pub initially_on: Vec<usize>,
-    /// Of rules with scope cluster: how many instances there may be.
-    pub instances: Vec<(String, u64)>,
+    /// Of rules with scope cluster.
+    pub budgets: Vec<Budget>,
+    /// Whether other instances are listened to; of a first start.
+    pub gossips: bool,
     pub day_offset_minutes: i32,
 }
 
@@ -302,8 +299,6 @@ impl Parts {
         written: &wire::gateway::Door,
         before: Option<&Running>,
     ) -> Parts {
-        let instances = written.limits.rules.iter();
-        let instances = instances.filter_map(|rule| Some((rule.name.clone(), rule.max_instances?)));
         let names = compiled.pools.iter().map(|pool| pool.name.clone());
         Parts {
             rules: std::mem::replace(&mut compiled.rules, no_rules()),
@@ -311,7 +306,8 @@ impl Parts {
             overload: compiled.overload,
             overload_before: before.and_then(|before| before.compiled.overload),
             switches: None,
-            instances: instances.collect(),
+            budgets: Budget::of(&written.limits),
+            gossips: CAN_GOSSIP && written.gateway.cluster.is_some(),
             initially_on: match before {
                 None => compiled.switches.initially_on.clone(),
                 Some(_) => Vec::new(),

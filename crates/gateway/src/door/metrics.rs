@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use wire::problem::DoorCode;
 
 type Labels = Vec<(&'static str, String)>;
-type Counters = Family<Labels, Counter>;
-type Gauges = Family<Labels, Gauge<f64, AtomicU64>>;
+pub(super) type Counters = Family<Labels, Counter>;
+pub(super) type Gauges = Family<Labels, Gauge<f64, AtomicU64>>;
 
 #[derive(Debug)]
 pub struct DoorMetrics(pub Arc<Door>);
@@ -76,11 +76,12 @@ impl Collector for DoorMetrics {
         )?;
         routes(door, &mut encoder)?;
         upstreams(door, &mut encoder)?;
+        super::shares::metrics(door, &mut encoder)?;
         guarded(door, &mut encoder)
     }
 }
 
-fn family(
+pub(super) fn family(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,

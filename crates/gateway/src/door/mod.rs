@@ -19,6 +19,7 @@ mod outside;
 mod running;
 mod serve;
 mod service;
+mod shares;
 
 pub use admin::Administration;
 pub use metrics::DoorMetrics;
@@ -127,6 +128,7 @@ pub struct Door {
     /// Where rooms keep their files.
     folder: std::path::PathBuf,
     reloading: Mutex<()>,
+    cluster: Arc<crate::cluster::Counts>,
 }
 
 impl std::fmt::Debug for Door {

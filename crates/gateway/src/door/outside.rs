@@ -31,6 +31,7 @@ impl Door {
             digest: &self.hasher,
         };
         let now = self.clocks.now();
+        books.end_shares(now);
         ask(&mut books.limits, &terms, now)
     }
 }

@@ -56,6 +56,8 @@ pub enum DoorError {
         problem: String,
     },
     Thread(std::io::Error),
+    /// No gossip with other instances.
+    Cluster(String),
 }
 
 impl fmt::Display for DoorError {
@@ -71,6 +73,7 @@ impl fmt::Display for DoorError {
                 write!(f, "the keys of the waiting room {room}: {problem}")
             }
             DoorError::File { file, problem } => write!(f, "{}: {problem}", file.display()),
+            DoorError::Cluster(problem) => write!(f, "cluster: {problem}"),
             DoorError::Thread(problem) => write!(f, "no thread could be started: {problem}"),
         }
     }
@@ -431,7 +434,7 @@ impl Door {
         let switches = Switches::new(running.compiled.switches.set.clone());
         let mut parts = Parts::of(&mut running.compiled, &running.written, None);
         parts.switches = Some(switches.map_err(DoorError::Switches)?);
-        Ok(Arc::new(Door {
+        let door = Arc::new(Door {
             books: Mutex::new(Books::new(parts, now)),
             sources,
             clocks,
@@ -442,7 +445,13 @@ impl Door {
             turned: Mutex::default(),
             folder: folder.to_owned(),
             reloading: Mutex::new(()),
-        }))
+            cluster: Arc::default(),
+        });
+        #[cfg(feature = "cluster")]
+        if let Some(cluster) = &door.running().written.gateway.cluster {
+            crate::cluster::start(&door, cluster)?;
+        }
+        Ok(door)
     }
 
     /// Loads the files again and swaps everything at once, or nothing.

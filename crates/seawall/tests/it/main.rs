@@ -8,6 +8,7 @@ mod crash;
 mod full_disk;
 mod gateway;
 mod gateway_breaker;
+mod gateway_cluster;
 mod gateway_faults;
 mod gateway_features;
 mod gateway_limits;

@@ -92,6 +92,7 @@ pub fn gateway(source: &mut Source, gateway: &Gateway, known: &Known, context: &
     doors::listeners(source, gateway);
     doors::identity(source, gateway);
     doors::logs(source, gateway);
+    doors::cluster(source, gateway);
     routes::routes(source, gateway, known, context);
     routes::prerendered(source, gateway);
     super::shadow::routes(source, gateway);

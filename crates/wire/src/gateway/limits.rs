@@ -65,6 +65,8 @@ pub const KEY_HEADERS_MAX: usize = 4;
 pub const OVERRIDE_KEYS_MAX: usize = 10_000;
 /// Instances among which a budget may be shared: threads of gossip grow with them, in cells.
 pub const INSTANCE_CELLS_MAX: u64 = 1_000;
+/// Instances that are asked for the others: one that answers is enough.
+pub const SEED_NAMES_MAX: usize = 64;
 
 /// Switches: names.
 pub const SWITCH_NAMES_MAX: usize = 256;

@@ -6,6 +6,7 @@
 //! documents. It must not know how the door does what stands here.
 
 mod check;
+pub mod cluster;
 pub mod limits;
 pub mod listeners;
 pub mod routes;
@@ -21,6 +22,7 @@ mod tests;
 pub mod upstreams;
 
 use crate::campaign::tree::{Node, Problems, Reader};
+use cluster::Cluster;
 use limits::{
     FILE_BYTES_MAX, LISTENER_NAMES_MAX, PRERENDERED_PAGES_MAX, ROOM_NAMES_MAX, ROUTE_SERIES_MAX,
     TRUSTED_BATCHES_MAX, UPSTREAM_NAMES_MAX,
@@ -70,6 +72,9 @@ mapping! {
         recorder: Option<Recorder> = Recorder::ITEM, Need::Optional;
         /// The mark of rehearsal traffic; where this is absent, no mark is believed.
         mark: Option<Mark> = Mark::ITEM, Need::Optional;
+        /// Other instances, which share the budgets of rules with scope cluster; where this is
+        /// absent, each keeps to its part.
+        cluster: Option<Cluster> = Cluster::ITEM, Need::Optional;
         /// How much each may: a file, or the rules themselves.
         limits: Option<FileOr<Limits>> = Shape::FileOr(Limits::SHAPE), Need::Optional;
         /// What is given up when it must be: a file, or the switches themselves.

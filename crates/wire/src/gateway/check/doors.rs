@@ -107,3 +107,18 @@ pub fn logs(source: &mut Source, gateway: &Gateway) {
         source.problem("recorder.file", what);
     }
 }
+
+pub fn cluster(source: &mut Source, gateway: &Gateway) {
+    let Some(cluster) = &gateway.cluster else {
+        return;
+    };
+    file(source, "cluster.key_file", &cluster.key_file, Some(SECRET));
+    let (path, address) = match cluster.advertise {
+        Some(address) => ("cluster.advertise", address),
+        None => ("cluster.listen", cluster.listen),
+    };
+    if address.ip().is_unspecified() || address.port() == 0 {
+        let what = format!("others cannot reach {address}, expected an address in advertise");
+        source.problem(path, what);
+    }
+}
