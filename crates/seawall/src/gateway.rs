@@ -141,13 +141,7 @@ fn serve(
         by_signal.reload("signal");
     })?;
     watch(reloading, drain)?;
-    if let Some(path) = &args.ports_file {
-        write_ports(path, &listening, admin.local_addr())?;
-    }
-    for (name, started) in &listening {
-        println!("{name:<8} {}", started.local_addr());
-    }
-    println!("{:<8} {}", "admin", admin.local_addr());
+    tell(args.ports_file.as_deref(), &listening, admin.local_addr())?;
     for (_, started) in listening {
         started.join();
     }
@@ -155,14 +149,21 @@ fn serve(
     Ok(())
 }
 
-fn write_ports(
-    path: &Path,
+/// Where everything answers, for programs and for people.
+fn tell(
+    ports_file: Option<&Path>,
     listening: &[(&'static str, Listening)],
     admin: std::net::SocketAddr,
 ) -> anyhow::Result<()> {
     let listeners = listening.iter().map(|(name, it)| (*name, it.local_addr()));
     let all: Vec<_> = listeners.chain([("admin", admin)]).collect();
-    Ok(host::ready_file::write(path, &all)?)
+    if let Some(path) = ports_file {
+        host::ready_file::write(path, &all)?;
+    }
+    for (name, addr) in all {
+        println!("{name:<8} {addr}");
+    }
+    Ok(())
 }
 
 type Certificates = (String, Tls);
