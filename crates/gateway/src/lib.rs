@@ -13,6 +13,9 @@ pub mod flags;
 pub mod headers;
 mod limits;
 pub mod mark;
+#[cfg(test)]
+#[path = "../../wire/tests/mutate/mod.rs"]
+mod mutate;
 pub mod prerender;
 pub mod proxy;
 pub mod recorder;

@@ -6,10 +6,15 @@
 //! It must not know what else the door decides by: it asks [`Door::with_limits`].
 
 mod answer;
+#[cfg(test)]
+mod any_bytes;
 mod entries;
 mod grpc;
 pub mod limits;
 pub mod message;
+#[cfg(test)]
+#[path = "../../wire/tests/mutate/mod.rs"]
+mod mutate;
 mod service;
 
 pub use entries::{Attribute, Entries, EntryProblem};

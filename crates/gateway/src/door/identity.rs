@@ -366,3 +366,6 @@ pub(super) fn headers(
     }
     values
 }
+
+#[cfg(test)]
+mod tests;

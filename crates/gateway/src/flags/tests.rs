@@ -1,9 +1,11 @@
 //! Answers of the flag endpoint, letter by letter.
 
 use super::*;
+use crate::mutate::{apply, edits};
 use guard::Nanos;
 use guard::switches::{Feature, FeatureId, PageId, Recovery, StubId, SwitchSet, SwitchSpec};
 use hyper::Request;
+use proptest::prelude::*;
 
 const NOW: Nanos = Nanos(1);
 
@@ -352,4 +354,38 @@ fn only_post_is_answered() {
     assert_eq!(response.headers()[ALLOW], "POST");
     assert!(!is_ours("/ofrep/v1/evaluate/flagsx"));
     assert!(!is_ours("/ofrep/v1/configuration"));
+}
+
+proptest! {
+    /// Whatever the body is, the answer is one of the protocol's, and only a body that names no
+    /// route or a known one gets flags.
+    #[test]
+    fn any_bytes_get_an_answer_of_the_protocol(
+        changes in edits(&["{", "}", "[", "\"", "null", "true", "1e999", "\\ud800", "order", "\"context\":", ":"]),
+        random in prop::collection::vec(any::<u8>(), 0..200),
+        key in "[/a-z%0-9.]{0,12}",
+    ) {
+        let (switches, routes) = fixture(&["closed"]);
+        let good = on_route("search");
+        for body in [apply(good.as_bytes(), &changes), random] {
+            for path in [ALL.to_owned(), REVIEWS.to_owned(), format!("{ALL}/{key}")] {
+                let Ok(request) = Request::post(&path).body(()) else { continue };
+                let (parts, ()) = request.into_parts();
+                let (head, told) = answer(&parts, &body, &switches, &routes).into_parts();
+                let status = head.status.as_u16();
+                prop_assert!([200, 400, 404].contains(&status), "{} {}", status, path);
+                let told: Json = serde_json::from_slice(&told).unwrap();
+                let context = serde_json::from_slice::<Json>(&body).ok().map(|b| b["context"].clone());
+                let route = context.as_ref().map(|context| &context["route"]);
+                let known = |route: &Json| {
+                    route.is_null() || ["product", "search", "order"].iter().any(|r| route == r)
+                };
+                if status == 200 {
+                    prop_assert!(route.is_some_and(known), "{:?} got {}", route, told);
+                } else {
+                    prop_assert!(told["errorCode"].is_string(), "{}", told);
+                }
+            }
+        }
+    }
 }

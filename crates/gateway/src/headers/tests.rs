@@ -5,6 +5,8 @@ use hyper::Uri;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use std::net::IpAddr;
 
+mod any_bytes;
+
 fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
     let mut map = HeaderMap::new();
     for (name, value) in lines {

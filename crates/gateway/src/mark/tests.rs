@@ -1,6 +1,8 @@
 //! Marks: signed, forged, expired, taken out.
 
 use super::*;
+use crate::mutate::{apply, edits};
+use proptest::prelude::*;
 use wire::gateway::listeners::Mark;
 
 const KEY: [u8; 32] = [7; 32];
@@ -170,4 +172,28 @@ fn a_run_has_a_plain_name() {
         assert_eq!(RunId::new(bad), None, "{bad:?}");
     }
     assert!(RunId::new(&"x".repeat(64)).is_some());
+}
+
+proptest! {
+    /// A mark that was changed, or that nobody signed, is never taken for one.
+    #[test]
+    fn any_bytes_are_forged(
+        run in "[A-Za-z0-9_-]{1,64}",
+        expiry_s in NOW + 1..NOW * 2,
+        changes in edits(&[".", "v1", "0", "A", "-", "=", "1800000060"]),
+        random in prop::collection::vec(any::<u8>(), 0..160),
+    ) {
+        let good = signed(&KEY, &run, expiry_s);
+        let marks = Marks::of_key(&KEY);
+        let run = RunId::new(&run).unwrap();
+        prop_assert_eq!(marks.check(&head(&[good.as_bytes()]), NOW), Marked::Marked { run });
+        for other in [apply(good.as_bytes(), &changes), random] {
+            if other == good.as_bytes() || HeaderValue::from_bytes(&other).is_err() {
+                continue;
+            }
+            let mut headers = head(&[&other]);
+            prop_assert_eq!(marks.admit(&mut headers, NOW), Marked::Forged, "{:?}", other);
+            prop_assert!(headers.is_empty());
+        }
+    }
 }

@@ -447,3 +447,33 @@ proptest! {
         prop_assert_eq!(&again[..], text.trim_ascii());
     }
 }
+
+proptest! {
+    /// Each line is a record or an error with its number, whatever stands in it; what is read is
+    /// written as something that is read the same.
+    #[test]
+    fn any_bytes_are_lines(
+        changes in crate::mutate::edits(&["\n", "{", "}", "\"v\":1,", "\"v\":2,", "null", "-1", "[", "\\u0000"]),
+        random in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let good = "{\"v\":1,\"time_ms\":1,\"client\":\"c\",\"method\":\"GET\",\"target\":\"/?a=b\",\
+                    \"headers\":[[\"a\",\"b\"]],\"body\":{\"length\":2,\"text\":\"xy\"},\"status\":200}\n";
+        let two = good.repeat(2);
+        for bytes in [crate::mutate::apply(two.as_bytes(), &changes), random] {
+            let full = bytes.split(|b| *b == b'\n').filter(|line| !line.trim_ascii().is_empty());
+            let found: Vec<_> = read(&bytes[..]).collect();
+            prop_assert_eq!(found.len(), full.count());
+            let lines = bytes.iter().filter(|b| **b == b'\n').count() as u64 + 1;
+            for record in found {
+                match record {
+                    Ok(record) => {
+                        let again = serde_json::to_vec(&record).unwrap();
+                        let again: Vec<_> = read(&again[..]).map(Result::unwrap).collect();
+                        prop_assert_eq!(again, [record]);
+                    }
+                    Err(error) => prop_assert!((1..=lines).contains(&error.line), "{}", error),
+                }
+            }
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! The waiting room from outside: requests in, answers out, files on disk.
 
+mod any_bytes;
 mod door;
 mod draws;
 mod files;
