@@ -113,6 +113,23 @@ ofrep: binaries ## the real OpenFeature client asks the door about its flags
 realdata: binaries ## a real catalogue imported and a real shop's orders replayed (when the data is there)
 	SEAWALL_BIN=$(abspath $(SEAWALL)) tools/realdata.sh
 
+# Property tests stand in for fuzz targets: cargo-fuzz needs a nightly compiler, and this does not.
+# All tests of readers have "any_bytes" in their names; `make unit` runs 256 cases of each.
+FUZZ_CASES ?= 100000
+FUZZ_SECONDS ?= 120
+.PHONY: fuzz
+fuzz: ## every reader of ours on FUZZ_CASES arbitrary and nearly good inputs, FUZZ_SECONDS a crate at most
+	for crate in wire journal host shop gateway rls; do \
+	  cargo test --locked --no-run -p $$crate && \
+	  { PROPTEST_CASES=$(FUZZ_CASES) timeout $(FUZZ_SECONDS) cargo test --locked -p $$crate any_bytes || [ $$? = 124 ]; } || exit 1; \
+	done
+
+IDLE ?= 100000
+.PHONY: idle
+idle: binaries ## IDLE idle connections at the door, or as many as the machine allows: memory of each
+	SEAWALL_IDLE=$(IDLE) SEAWALL_BIN=$(abspath $(SEAWALL)) \
+	  cargo test --workspace --locked --test it -- --nocapture idle_connections_cost
+
 # Examples are the measurements: they print, they are not part of the product.
 .PHONY: bench
 bench: build ## our own figures, in process, into out/bench/own.txt; over HTTP: bench-peers

@@ -132,6 +132,15 @@ impl Gate {
         let value = found.unwrap_or_else(|| panic!("no {line} in {text}"));
         value.trim().parse().unwrap()
     }
+    /// What the process holds in memory now.
+    #[track_caller]
+    pub fn resident_bytes(&self) -> u64 {
+        let pid = self.child.as_ref().unwrap().id();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let kib = line.unwrap().split_whitespace().nth(1).unwrap();
+        kib.parse::<u64>().unwrap() * 1_024
+    }
     fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(self.child.as_ref().unwrap());
         rustix::process::kill_process(pid, signal).unwrap();

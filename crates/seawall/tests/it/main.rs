@@ -11,6 +11,8 @@ mod gateway_breaker;
 mod gateway_cluster;
 mod gateway_faults;
 mod gateway_features;
+mod gateway_flood;
+mod gateway_idle;
 mod gateway_limits;
 mod gateway_reload;
 mod gateway_room;
