@@ -9,6 +9,7 @@ pub mod arrivals;
 mod buyer;
 mod client;
 pub mod expr;
+pub mod find;
 mod http1;
 pub mod limits;
 pub mod measure;
@@ -16,6 +17,8 @@ mod pace;
 mod rng;
 pub mod run;
 pub mod script;
+pub mod search;
+pub mod slo;
 mod worker;
 
 pub use run::{Control, Options, Run, RunError, Target};

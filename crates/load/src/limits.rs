@@ -31,3 +31,9 @@ pub const SPIN_US: u64 = 40;
 pub const SLEEP_US_MAX: u64 = 50_000;
 /// Microseconds after the planned instant from which a request counts as sent late.
 pub const LATE_US: u64 = 10_000;
+/// Milliseconds between two tries of a search, in which the target comes to rest.
+pub const FIND_REST_MS: u64 = 300;
+/// A median this many times an objective's bound will not come back under it within the window.
+pub const FIND_ABORT_FACTOR: f64 = 4.0;
+/// A value this many times an objective's bound needs no second look.
+pub const FIND_FAR_FACTOR: f64 = 1.5;

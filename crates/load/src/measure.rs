@@ -262,6 +262,7 @@ pub struct Measured {
     /// The largest share of a processor that one worker took in one second.
     pub busiest: f64,
     pub wall_us: u64,
+    pub workers: u64,
 }
 
 impl Measured {
@@ -283,6 +284,7 @@ impl Measured {
             starved_ns: 0,
             busiest: 0.0,
             wall_us: 0,
+            workers: 1,
         }
     }
 
@@ -315,6 +317,7 @@ impl Measured {
         self.starved_ns += other.starved_ns;
         self.busiest = self.busiest.max(other.busiest);
         self.wall_us = self.wall_us.max(other.wall_us);
+        self.workers += other.workers;
     }
 
     /// All named requests as one.

@@ -322,7 +322,8 @@ pub fn invalid(measured: &Measured, stopped: bool) -> Vec<Invalid> {
     why
 }
 
+/// Percent of the run's time in which a worker could have run and was not let.
 fn starved(measured: &Measured) -> f64 {
-    let all = measured.cpu_ns + measured.starved_ns;
-    measured.starved_ns as f64 * 100.0 / all.max(1) as f64
+    let all_us = measured.wall_us * measured.workers;
+    measured.starved_ns as f64 / 10.0 / all_us.max(1) as f64
 }
