@@ -135,7 +135,10 @@ pub const SWITCH_EVENTS_KEPT_ENTRIES: usize = 1_000;
 pub const LATENCIES_PER_TICK_REQUESTS_MAX: usize = 8_192;
 /// Bytes of a file that is an answer and stays in memory.
 pub const STATIC_FILE_BYTES_MAX: u64 = 4 << 20;
-/// Bytes of a waiting room's own key.
+/// Bytes of such a file that is also kept compressed: that is done when it is read, and takes some
+/// ten milliseconds for each.
+pub const COMPRESSED_FILE_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a key that the door makes for itself.
 pub const ROOM_KEY_BYTES_MIN: usize = 32;
 
 // ── access log and recorder ────────────────────────────────────────────────────────────────────

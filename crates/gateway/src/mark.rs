@@ -16,6 +16,7 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use sha2::Sha256;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::limits::{MARK_KEY_BYTES_MAX, MARK_KEY_BYTES_MIN, MARK_RUN_BYTES_MAX};
@@ -106,6 +107,11 @@ pub struct MarkCounts {
 #[derive(Default)]
 pub struct Marks {
     keys: Vec<Hmac<Sha256>>,
+    counted: Arc<Counted>,
+}
+
+#[derive(Default)]
+struct Counted {
     marked: AtomicU64,
     forged: AtomicU64,
     expired: AtomicU64,
@@ -155,6 +161,15 @@ impl Marks {
         }
     }
 
+    /// These keys, counting on from those before.
+    #[must_use]
+    pub fn after(self, before: &Marks) -> Marks {
+        Marks {
+            counted: Arc::clone(&before.counted),
+            ..self
+        }
+    }
+
     /// What the head says at `now_s` seconds since 1970. Nothing is counted or changed.
     #[must_use]
     pub fn check(&self, headers: &HeaderMap, now_s: u64) -> Marked {
@@ -171,9 +186,9 @@ impl Marks {
         let marked = self.check(headers, now_s);
         let count = match marked {
             Marked::Absent => return marked,
-            Marked::Marked { .. } => &self.marked,
-            Marked::Forged => &self.forged,
-            Marked::Expired => &self.expired,
+            Marked::Marked { .. } => &self.counted.marked,
+            Marked::Forged => &self.counted.forged,
+            Marked::Expired => &self.counted.expired,
         };
         count.fetch_add(1, Relaxed);
         if !matches!(marked, Marked::Marked { .. }) {
@@ -196,9 +211,9 @@ impl Marks {
     #[must_use]
     pub fn counts(&self) -> MarkCounts {
         MarkCounts {
-            marked: self.marked.load(Relaxed),
-            forged: self.forged.load(Relaxed),
-            expired: self.expired.load(Relaxed),
+            marked: self.counted.marked.load(Relaxed),
+            forged: self.counted.forged.load(Relaxed),
+            expired: self.counted.expired.load(Relaxed),
         }
     }
 

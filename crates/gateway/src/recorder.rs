@@ -188,6 +188,17 @@ impl Tap {
     /// the buyer, the device, else the address.
     #[must_use]
     pub fn take(&self, parts: &Parts, client: &[u8], time_ms: u64) -> Option<Capture> {
+        self.take_of(parts, || client.to_vec(), time_ms)
+    }
+
+    /// The same where finding the client costs something.
+    #[must_use]
+    pub fn take_of(
+        &self,
+        parts: &Parts,
+        client: impl FnOnce() -> Vec<u8>,
+        time_ms: u64,
+    ) -> Option<Capture> {
         if self.share.is_some_and(|share| self.dice.throw() >= share) {
             return None;
         }
@@ -198,7 +209,7 @@ impl Tap {
         Some(Capture {
             taken: Some(Box::new(Taken {
                 time_ms,
-                client: client.to_vec(),
+                client: client(),
                 method: parts.method.clone(),
                 uri: parts.uri.clone(),
                 headers: parts.headers.clone(),

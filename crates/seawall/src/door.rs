@@ -58,7 +58,7 @@ pub fn open(file: Option<&PathBuf>, data: &Path) -> anyhow::Result<Arc<Door>> {
             Sources::Made(Box::new(files.map_err(|problems| anyhow!("{problems}"))?))
         }
     };
-    Door::open(sources, &data.join("rooms")).map_err(|error| anyhow!("{error}"))
+    Door::open(sources, data).map_err(|error| anyhow!("{error}"))
 }
 
 /// Tells the door what is sold out and what came back, and lets its time pass, until the drain.

@@ -70,8 +70,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let data = &args.data.data;
     host::data_folder::prepare(data)?;
     let path = args.file.clone();
-    let door = Door::open(Sources::File { path, context }, &data.join("rooms"))
-        .map_err(|error| anyhow!("{error}"))?;
+    let door =
+        Door::open(Sources::File { path, context }, data).map_err(|error| anyhow!("{error}"))?;
     for line in door.not_done() {
         eprintln!("seawall: {}: {line}", args.file.display());
     }
@@ -146,6 +146,7 @@ fn serve(
         started.join();
     }
     admin.join();
+    door.flush();
     Ok(())
 }
 

@@ -419,8 +419,9 @@ fn serve(
     let reloader = shop.desks.clone();
     let reloaded = Arc::clone(shop);
     door::keep(&door, shop, drain)?;
+    let reloads = Arc::clone(&door);
     host::signals::watch(drain.clone(), move || {
-        if let Err(error) = door.reload() {
+        if let Err(error) = reloads.reload() {
             tracing::error!(%error, "the door was not reloaded; the old one goes on");
         }
         let desk = reloader.open();
@@ -442,6 +443,7 @@ fn serve(
     tracing::info!("ready");
     front.join();
     admin.join();
+    door.flush();
     Ok(())
 }
 

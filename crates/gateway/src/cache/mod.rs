@@ -78,7 +78,7 @@ impl RouteCache {
 }
 
 /// The cache as a whole.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheSettings {
     /// Bytes of all that is kept.
     pub bytes: u64,

@@ -7,6 +7,8 @@ use hyper::header::HeaderValue;
 /// What switches say about one request, copied out of their lock.
 pub(super) struct Acts {
     pub answer: Option<Action>,
+    /// What is kept is good enough, however old.
+    pub stale: bool,
     shields: [Option<guard::switches::FeatureId>; SHIELDS],
 }
 
@@ -17,6 +19,7 @@ impl Acts {
     pub fn of(actions: &[Action]) -> Acts {
         let mut acts = Acts {
             answer: actions.iter().copied().find(|action| action.is_answer()),
+            stale: actions.contains(&Action::ServeStale),
             shields: [None; SHIELDS],
         };
         let features = actions.iter().filter_map(|action| match action {

@@ -36,6 +36,20 @@ struct BreakerOrder {
     state: Wish,
 }
 
+/// Which kept answers are forgotten: exactly one of the three.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PurgeOrder {
+    owner: String,
+    reason: String,
+    /// Of the address: `https://shop.example/products/`.
+    prefix: Option<String>,
+    /// As an answer named it in `Surrogate-Key`.
+    tag: Option<String>,
+    #[serde(default)]
+    all: bool,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Wish {
@@ -70,7 +84,13 @@ impl Administration {
             ["switches", name] if post => self.switch(name, request.body()),
             ["breakers", name] if post => self.breaker(name, request.body()),
             ["rooms", name, "open"] if post => self.open_room(name),
-            [] | [""] | ["reload"] | ["switches" | "breakers", _] | ["rooms", _, "open"] => Err((
+            ["cache", "purge"] if post => self.purge(request.body()),
+            ["cache", "purge"]
+            | []
+            | [""]
+            | ["reload"]
+            | ["switches" | "breakers", _]
+            | ["rooms", _, "open"] => Err((
                 StatusCode::METHOD_NOT_ALLOWED,
                 "this method is not allowed here".to_owned(),
             )),
@@ -150,6 +170,30 @@ impl Administration {
         Ok(json!({"breaker": name, "state": format!("{:?}", breaker.state())}))
     }
 
+    fn purge(&self, body: &[u8]) -> Answer {
+        let order: PurgeOrder = read(body)?;
+        let wrong = |what: &str| Err((StatusCode::UNPROCESSABLE_ENTITY, what.to_owned()));
+        if order.owner.trim().is_empty() {
+            return wrong("owner: expected who wants it");
+        }
+        if order.reason.trim().is_empty() {
+            return wrong("reason: expected why");
+        }
+        let running = self.0.running();
+        let Some(cache) = &running.extras.cache else {
+            return wrong("no route has a cache");
+        };
+        let purged = match (&order.prefix, &order.tag, order.all) {
+            (Some(prefix), None, false) => cache.purge_prefix(prefix),
+            (None, Some(tag), false) => cache.purge_tag(tag),
+            (None, None, true) => cache.purge_all(),
+            _ => return wrong("expected exactly one of prefix, tag, and all: true"),
+        };
+        tracing::info!(owner = order.owner, reason = order.reason, prefix = ?order.prefix,
+            tag = ?order.tag, purged, "an operator had kept answers forgotten");
+        Ok(json!({"purged": purged}))
+    }
+
     fn open_room(&self, name: &str) -> Answer {
         let running = self.0.running();
         let room = running.rooms.iter().find(|room| room.name() == name);
@@ -209,9 +253,10 @@ impl Administration {
         });
         drop(books);
         let (peers, rooms) = (peers(&running), rooms(&running));
+        let (cache, pages) = (cache(&running), pages(&running));
         json!({
             "routes": routes, "rules": rules, "switches": switches, "breakers": breakers,
-            "overload": overload, "peers": peers, "rooms": rooms,
+            "overload": overload, "peers": peers, "rooms": rooms, "cache": cache, "pages": pages,
         })
     }
 }
@@ -224,6 +269,30 @@ fn peers(running: &Running) -> Vec<Value> {
             json!({
                 "upstream": pool.name(), "peer": peer.name(),
                 "state": peer.state().label(), "in_flight": peer.in_flight(),
+            })
+        })
+        .collect()
+}
+
+fn cache(running: &Running) -> Value {
+    let cache = running.extras.cache.as_ref();
+    cache.map_or(Value::Null, |cache| {
+        json!({
+            "bytes": cache.bytes(), "entries": cache.entries(),
+            "waiting": cache.waiting(), "fetching": cache.fetching(),
+        })
+    })
+}
+
+fn pages(running: &Running) -> Vec<Value> {
+    let pages = running.extras.rendered.as_ref();
+    let pages = pages.map_or_else(Vec::new, |pages| pages.health());
+    pages
+        .into_iter()
+        .map(|page| {
+            json!({
+                "name": page.name, "state": page.state.label(), "age_ms": page.age_ms,
+                "bytes": page.bytes, "error": page.error,
             })
         })
         .collect()

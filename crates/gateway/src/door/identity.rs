@@ -138,6 +138,12 @@ impl Identity {
         known
     }
 
+    /// The device of a good cookie, as it stands there.
+    pub fn device<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        let device = self.device.as_ref()?;
+        cookie(headers, &device.cookie).filter(|told| device.is_ours(told))
+    }
+
     fn channel(&self, parts: &Parts, trusted: bool) -> Channel {
         let host = parts.uri.host().map(Cow::Borrowed).or_else(|| {
             let host = text(&parts.headers, &hyper::header::HOST)?;

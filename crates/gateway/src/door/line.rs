@@ -1,16 +1,16 @@
-//! What the access log is told of one request: gathered on the way, written when the head of the
-//! answer is there. Bytes are those that the answer announces; of a stream nobody knows them yet.
+//! What the access log is told of one request: gathered on the way, written when its answer has
+//! ended.
 
 use super::Clocks;
+use super::ending::Recording;
 use super::running::Running;
 use crate::access_log::{AccessWriter, Entry, Refused};
 use crate::headers::TraceParent;
+use crate::mark::RunId;
 use guard::{RouteId, RuleId, Value};
-use host::http::Body;
-use hyper::body::Body as _;
 use hyper::header::{HOST, HeaderValue, REFERER, USER_AGENT};
-use hyper::{Method, Request, Response, Uri, Version};
-use std::cell::Cell;
+use hyper::{Method, Request, Uri, Version};
+use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, Ipv4Addr};
 use wire::problem::DoorCode;
 
@@ -23,6 +23,10 @@ pub(super) struct Told {
     pub code: Cell<Option<DoorCode>>,
     pub rule: Cell<Option<RuleId>>,
     pub in_room: Cell<bool>,
+    /// The rehearsal that it belongs to.
+    pub run: Cell<Option<RunId>>,
+    /// It is kept for replay.
+    pub recording: RefCell<Option<Recording>>,
 }
 
 impl Default for Told {
@@ -34,6 +38,8 @@ impl Default for Told {
             code: Cell::new(None),
             rule: Cell::new(None),
             in_room: Cell::new(false),
+            run: Cell::new(None),
+            recording: RefCell::new(None),
         }
     }
 }
@@ -75,7 +81,7 @@ impl Line {
         &self,
         to: &AccessWriter,
         (running, told): (&Running, &Told),
-        answer: &Response<Body>,
+        (status, bytes): (u16, u64),
         clocks: &Clocks,
     ) {
         let route = told.route.get();
@@ -99,6 +105,7 @@ impl Line {
             }
             Some(DoorCode::UpstreamLost | DoorCode::UpstreamSlow) | None => None,
         };
+        let run = told.run.get();
         let target = self
             .uri
             .path_and_query()
@@ -110,8 +117,8 @@ impl Line {
             host: self.host.as_ref().map_or(b"", |host| host.as_bytes()),
             target: target.as_bytes(),
             version: self.version,
-            status: answer.status().as_u16(),
-            bytes: answer.body().size_hint().exact().unwrap_or(0),
+            status,
+            bytes,
             duration_us: (clocks.now().0 - self.began_ns) / 1_000,
             route: route.map_or("", |route| route.name.as_str()),
             upstream: None,
@@ -120,7 +127,7 @@ impl Line {
             user_agent: self.user_agent.as_ref().map(HeaderValue::as_bytes),
             referer: self.referer.as_ref().map(HeaderValue::as_bytes),
             buyer: told.buyer.get(),
-            run: None,
+            run: run.as_ref().map(RunId::as_str),
         });
     }
 }

@@ -77,7 +77,8 @@ impl Collector for DoorMetrics {
         routes(door, &mut encoder)?;
         upstreams(door, &mut encoder)?;
         super::shares::metrics(door, &mut encoder)?;
-        guarded(door, &mut encoder)
+        guarded(door, &mut encoder)?;
+        super::metrics_extras::extras(door, &mut encoder)
     }
 }
 

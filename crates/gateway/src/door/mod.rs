@@ -11,11 +11,20 @@ mod acts;
 mod admin;
 mod answers;
 mod books;
+mod ending;
+mod extras;
+mod fetch;
 mod held;
 mod identity;
+mod incoming;
+mod kept;
+mod late;
 mod line;
 mod metrics;
+mod metrics_extras;
+mod note;
 mod outside;
+mod render;
 mod running;
 mod serve;
 mod service;
@@ -35,7 +44,7 @@ use running::Running;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::num::NonZeroU64;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -125,8 +134,11 @@ pub struct Door {
     counts: Counts,
     /// Switches turned lately, newest last, for operators.
     turned: Mutex<Vec<(u64, SwitchEvent)>>,
-    /// Where rooms keep their files.
+    /// Where rooms, pages and the recorder's key are kept.
     folder: std::path::PathBuf,
+    /// Whether a worker renders pages ahead, and what it waits for.
+    renders: AtomicBool,
+    swapped: tokio::sync::Notify,
     reloading: Mutex<()>,
     cluster: Arc<crate::cluster::Counts>,
 }

@@ -3,6 +3,7 @@
 //! one and swapped in at once; a bad one changes nothing.
 
 use super::books::{Books, Parts};
+use super::extras::Extras;
 use super::identity::{Identity, IdentityError};
 use super::{Clocks, Counts, Door, Hasher};
 use crate::access_log::AccessLog;
@@ -16,10 +17,12 @@ use bytes::Bytes;
 use guard::room::Rules;
 use guard::switches::{SwitchProblem, Switches};
 use guard::{Nanos, RuleProblem};
-use hyper::header::HeaderValue;
+use host::http::Body;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Response, StatusCode};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use wire::gateway::listeners::Listener;
@@ -89,6 +92,15 @@ pub(super) struct Ready {
     pub body: Bytes,
 }
 
+impl Ready {
+    pub fn answer(&self) -> Response<Body> {
+        let mut answer = Response::new(Body::from(self.body.clone()));
+        *answer.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
+        answer.headers_mut().insert(CONTENT_TYPE, self.kind.clone());
+        answer
+    }
+}
+
 pub(super) struct Running {
     pub compiled: Compiled,
     pub identity: Identity,
@@ -110,6 +122,7 @@ pub(super) struct Running {
     pub counts: Vec<RouteCounts>,
     pub log: Option<Arc<AccessLog>>,
     pub flags: FlagRoutes,
+    pub extras: Extras,
     /// By the places that rules have in the running set.
     pub rule_names: Vec<String>,
     pub written: Files,
@@ -131,7 +144,7 @@ impl Running {
 
     fn new(
         files: Files,
-        (hasher, clocks, rooms_folder): (&Hasher, &Clocks, &Path),
+        (hasher, clocks, data): (&Hasher, &Clocks, &Path),
         before: Option<&Running>,
     ) -> Result<Running, DoorError> {
         let now = clocks.both();
@@ -145,7 +158,7 @@ impl Running {
         let upstreams = Arc::new(upstreams.map_err(DoorError::Pools)?);
         let gateway = &files.gateway;
         let identity = Identity::new(&gateway.identity).map_err(DoorError::Identity)?;
-        let rooms = rooms(&files, rooms_folder, clocks, before)?;
+        let rooms = rooms(&files, &data.join("rooms"), clocks, before)?;
         let read = |pages: &[Page]| -> Result<Vec<Ready>, DoorError> {
             pages
                 .iter()
@@ -164,6 +177,9 @@ impl Running {
             }
             Target::Service(_) | Target::Upstream(_) | Target::Redirect(_) => Ok(None),
         };
+        let ready_files: Vec<Option<Ready>> = routes.iter().map(file).collect::<Result<_, _>>()?;
+        let mut extras = extras(&files, clocks, data, before)?;
+        extras.pack(&ready_files);
         let listener_body = gateway.listeners.iter().map(|l| l.limits.body_bytes).max();
         let listener_body = listener_body.unwrap_or(1 << 20);
         let watching = Watching::start(Arc::clone(&upstreams)).map_err(DoorError::Thread)?;
@@ -175,7 +191,7 @@ impl Running {
             identity,
             _watching: watching,
             rooms,
-            files: routes.iter().map(file).collect::<Result<_, _>>()?,
+            files: ready_files,
             pages,
             stubs,
             timeouts: routes
@@ -192,11 +208,24 @@ impl Running {
             upstreams,
             log: log(&files, before)?,
             flags: FlagRoutes::of(&files),
+            extras,
             rule_names: compiled.rules.names().map(str::to_owned).collect(),
             compiled,
             written: files,
         })
     }
+}
+
+fn extras(
+    files: &Files,
+    clocks: &Clocks,
+    data: &Path,
+    before: Option<&Running>,
+) -> Result<Extras, DoorError> {
+    let clocks = *clocks;
+    let clock: crate::cache::Clock = Arc::new(move || clocks.both().unix_us / 1_000);
+    let before = before.map(|before| (&before.written, &before.extras));
+    Extras::new(files, &clock, data, before)
 }
 
 /// The log of the configuration before, if it is the same one.
@@ -380,7 +409,7 @@ fn room_keys(name: &str, files: &[PathBuf], folder: &Path) -> Result<Keys, DoorE
 }
 
 /// The instance's own key, made at the first start, readable by its owner only.
-fn own_key(file: &Path) -> Result<Vec<u8>, DoorError> {
+pub(super) fn own_key(file: &Path) -> Result<Vec<u8>, DoorError> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let failed = |problem: String| DoorError::File {
@@ -425,7 +454,7 @@ fn load(sources: &Sources, now_ms: u64) -> Result<Files, DoorError> {
 }
 
 impl Door {
-    /// Loads the configuration and stands ready. Rooms keep their files in `folder`.
+    /// Loads the configuration and stands ready. What it keeps is kept in `folder`.
     pub fn open(sources: Sources, folder: &Path) -> Result<Arc<Door>, DoorError> {
         let (clocks, hasher) = (Clocks::start(), Hasher::default());
         let now = clocks.both();
@@ -434,6 +463,7 @@ impl Door {
         let switches = Switches::new(running.compiled.switches.set.clone());
         let mut parts = Parts::of(&mut running.compiled, &running.written, None);
         parts.switches = Some(switches.map_err(DoorError::Switches)?);
+        running.extras.begin();
         let door = Arc::new(Door {
             books: Mutex::new(Books::new(parts, now)),
             sources,
@@ -444,6 +474,8 @@ impl Door {
             counts: Counts::default(),
             turned: Mutex::default(),
             folder: folder.to_owned(),
+            renders: AtomicBool::new(false),
+            swapped: tokio::sync::Notify::new(),
             reloading: Mutex::new(()),
             cluster: Arc::default(),
         });
@@ -492,11 +524,13 @@ impl Door {
                 .map_err(DoorError::Switches)?;
             let generation = self.generation() + 1;
             let retired = books.take_over(parts, generation, now);
+            running.extras.begin();
             *place = Arc::new(running);
             self.generation.store(generation, Ordering::Release);
             retired
         };
         drop(retired);
+        self.swapped.notify_one();
         Ok(())
     }
 
@@ -505,28 +539,32 @@ impl Door {
     pub fn not_done(&self) -> Vec<String> {
         let running = self.running();
         let gateway = &running.written.gateway;
-        let routes = || gateway.routes.iter();
         let rows = [
-            (gateway.recorder.is_some(), "recorder"),
-            (gateway.mark.is_some(), "mark"),
-            (!gateway.prerendered.is_empty(), "prerendered"),
-            (
-                routes().any(|route| route.cache.is_some()),
-                "routes[].cache",
-            ),
-            (
-                routes().any(|route| route.compression),
-                "routes[].compression",
-            ),
             (
                 gateway.upstreams.iter().any(|pool| pool.tls.is_some()),
                 "upstreams[].tls",
+            ),
+            (
+                gateway.cluster.is_some() && !crate::cluster::CAN_GOSSIP,
+                "cluster",
             ),
         ];
         let wanted = rows.iter().filter(|(is, _)| *is);
         wanted
             .map(|(_, what)| format!("{what}: read and checked, not done by this version"))
             .collect()
+    }
+
+    /// Waits until everything that was logged and recorded is in its file. At the end of a process,
+    /// after its last request.
+    pub fn flush(&self) {
+        let running = self.running();
+        if let Some(log) = &running.log {
+            log.flush();
+        }
+        if let Some(recorder) = &running.extras.recorder {
+            recorder.flush();
+        }
     }
 
     /// Begins the access log's file anew, after somebody moved the old one away.

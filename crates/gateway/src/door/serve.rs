@@ -3,18 +3,20 @@
 //! What a route adds to an answer on its way out belongs here. It must not decide who may enter.
 
 use super::answers::{self, No};
+use super::extras::RouteExtra;
+use super::fetch::context;
 use super::held::Held;
+use super::kept::Came;
 use super::running::{Ready, Running};
 use super::service::{DoorService, InProcess, Local};
+use crate::compress::{self, Accepted};
 use crate::config::TargetSpec;
 use crate::headers::Client;
-use crate::proxy::{ForwardContext, Happened, ProxyError, Target, Why};
+use crate::proxy::{Happened, ProxyError, Target, Why};
 use guard::{Ended, RouteId};
 use host::http::Body;
 use hyper::body::Incoming;
-use hyper::header::CONTENT_TYPE;
 use hyper::{Method, Request, Response, StatusCode};
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use wire::problem::DoorCode;
@@ -25,11 +27,50 @@ impl<S: InProcess> DoorService<S> {
         local: &Rc<Local>,
         id: RouteId,
         request: Request<Incoming>,
-        peer: SocketAddr,
-        (client, held): (Client, Rc<Held>),
+        came: Came<'_>,
+    ) -> Response<Body> {
+        let place = usize::from(id.0);
+        match local.running.extras.route(place) {
+            None => self.plainly(local, place, request, came).await,
+            // Boxed: it is larger than all the rest, and rarer.
+            Some(extra) => Box::pin(self.with_extras(local, place, extra, request, came)).await,
+        }
+    }
+
+    /// A route whose answers are kept, or compressed.
+    async fn with_extras(
+        &self,
+        local: &Rc<Local>,
+        place: usize,
+        extra: &RouteExtra,
+        request: Request<Incoming>,
+        came: Came<'_>,
     ) -> Response<Body> {
         let running = &*local.running;
-        let place = usize::from(id.0);
+        if let (Some(cache), Some(route)) = (&running.extras.cache, &extra.cache) {
+            let both = (cache, route);
+            return self.through_cache(local, place, both, request, came).await;
+        }
+        let accepted = Accepted::by(request.headers());
+        let is_file = matches!(running.compiled.routes[place].target, TargetSpec::Static);
+        let answer = self.plainly(local, place, request, came).await;
+        match is_file {
+            true => extra.packed(accepted, answer),
+            false => compress::answer(accepted, answer).await,
+        }
+    }
+
+    async fn plainly(
+        &self,
+        local: &Rc<Local>,
+        place: usize,
+        request: Request<Incoming>,
+        came: Came<'_>,
+    ) -> Response<Body> {
+        let running = &*local.running;
+        let Came {
+            client, peer, held, ..
+        } = came;
         let route = &running.compiled.routes[place];
         let answer = match &route.target {
             TargetSpec::Service(_) => self.service.call(request, peer).await,
@@ -51,12 +92,7 @@ impl<S: InProcess> DoorService<S> {
                 answer.unwrap_or_else(|| Response::new(Body::Empty))
             }
         };
-        held.tell(match answer.status().is_server_error() {
-            // Turned away by the service's own bound: it lives.
-            true if answer.status() == StatusCode::SERVICE_UNAVAILABLE => Ended::Dropped,
-            true => Ended::Failed,
-            false => Ended::Ok,
-        });
+        held.tell(ended(&answer, true));
         self.door.counts.served.fetch_add(1, Ordering::Relaxed);
         answer
     }
@@ -70,18 +106,11 @@ impl<S: InProcess> DoorService<S> {
         (client, held): (Client, Rc<Held>),
     ) -> Response<Body> {
         let accept = request.headers().get(hyper::header::ACCEPT).cloned();
-        let mut ctx = ForwardContext::new(client, &running.announce);
-        ctx.timeouts = running.timeouts[place];
-        ctx.request_bytes_max = running.body_bytes_max[place];
-        ctx.key_makes_safe = running.key_makes_safe[place];
-        ctx.keep = Some(Box::new(Rc::clone(&held)));
+        let ctx = context(running, place, client, &held);
         let asked = self.proxy.forward(request, target, ctx).await;
         match asked {
             Ok(answer) => {
-                held.tell(match answer.status().is_server_error() {
-                    true => Ended::Failed,
-                    false => Ended::Ok,
-                });
+                held.tell(ended(&answer, false));
                 self.door.counts.served.fetch_add(1, Ordering::Relaxed);
                 answer
             }
@@ -105,18 +134,25 @@ impl<S: InProcess> DoorService<S> {
 }
 
 fn whole(file: &Ready, request: &Request<Incoming>) -> Response<Body> {
-    let body = match *request.method() {
-        Method::HEAD => Body::Empty,
-        _ => Body::from(file.body.clone()),
-    };
-    let mut answer = Response::new(body);
-    *answer.status_mut() = StatusCode::from_u16(file.status).unwrap_or(StatusCode::OK);
-    answer.headers_mut().insert(CONTENT_TYPE, file.kind.clone());
+    let mut answer = file.answer();
+    if *request.method() == Method::HEAD {
+        *answer.body_mut() = Body::Empty;
+    }
     answer
 }
 
+/// What breakers and overload control hear of an answer.
+pub(super) fn ended(answer: &Response<Body>, in_process: bool) -> Ended {
+    match answer.status().is_server_error() {
+        // Turned away by the service's own bound: it lives.
+        true if in_process && answer.status() == StatusCode::SERVICE_UNAVAILABLE => Ended::Dropped,
+        true => Ended::Failed,
+        false => Ended::Ok,
+    }
+}
+
 /// What the client is told, and what breakers and overload control hear.
-fn blame(error: &ProxyError) -> (DoorCode, Ended) {
+pub(super) fn blame(error: &ProxyError) -> (DoorCode, Ended) {
     match error.why {
         Why::BadHost | Why::Unsupported | Why::BodyBroken => (DoorCode::BadRequest, Ended::Dropped),
         Why::BodyTooLarge => (DoorCode::BodyTooLarge, Ended::Dropped),

@@ -3,15 +3,22 @@
 use super::acts::Acts;
 use super::answers::{self, No};
 use super::books::{self, Taken};
+use super::ending::Ending;
 use super::held::Held;
 use super::identity;
+use super::kept::Came;
+use super::late::Late;
 use super::line::{Line, Told};
+use super::note::broken_off;
+use super::render;
 use super::running::{Ready, Running};
 use super::{Counts, Door};
 use crate::access_log::AccessWriter;
 use crate::config::{Asked, RouteSpec, TargetSpec, method};
 use crate::headers::Client;
+use crate::mark::SEAWALL_MARK;
 use crate::proxy::{Proxy, Target};
+use crate::recorder::Tap;
 use crate::room::{Entry, PREFIX};
 use guard::switches::Action;
 use guard::{Class, Facts, RouteId};
@@ -63,18 +70,19 @@ impl InProcess for NoService {
 
 /// The running configuration as one worker uses it.
 pub(super) struct Local {
-    generation: u64,
+    pub generation: u64,
     pub running: Arc<Running>,
     /// By the places of the pools.
     pub targets: Vec<Option<Target>>,
-    log: Option<AccessWriter>,
+    pub log: Option<AccessWriter>,
+    tap: Option<Tap>,
 }
 
 /// The door as a service of a listener.
 pub struct DoorService<S> {
     pub(super) door: Arc<Door>,
-    pub(super) service: S,
-    pub(super) proxy: Proxy,
+    pub(super) service: Rc<S>,
+    pub(super) proxy: Rc<Proxy>,
     local: RefCell<Rc<Local>>,
     tls: bool,
     seen: Cell<u64>,
@@ -84,8 +92,9 @@ impl<S: InProcess> DoorService<S> {
     /// Must be called on the worker, within its runtime. `tls`: whether the listener speaks it.
     #[must_use]
     pub fn new(door: Arc<Door>, service: S, tls: bool) -> Self {
-        let proxy = Proxy::new();
+        let (service, proxy) = (Rc::new(service), Rc::new(Proxy::new()));
         let local = Local::new(&door, &proxy);
+        render::begin(&door, &service, &proxy);
         DoorService {
             seen: Cell::new(local.generation),
             local: RefCell::new(Rc::new(local)),
@@ -120,6 +129,9 @@ impl<S: InProcess> DoorService<S> {
             .find(&mut facts, parts, &client, &door.hasher, of_service);
         told.client.set(client.address);
         told.buyer.set(facts.buyer);
+        if let Some(tap) = &local.tap {
+            self.record(tap, running, parts, known.buyer.as_deref(), told);
+        }
         if let Some(answer) = self.of_rooms(running, parts, known.buyer.as_deref()) {
             return Decided::No(Box::new(answer));
         }
@@ -157,7 +169,7 @@ impl<S: InProcess> DoorService<S> {
         local: &Rc<Local>,
         mut request: Request<Incoming>,
         peer: SocketAddr,
-        going: Going,
+        (going, told): (Going, &Told),
     ) -> Response<Body> {
         // Nobody outside tells services what to leave out.
         request.headers_mut().remove(SHIELD);
@@ -165,9 +177,14 @@ impl<S: InProcess> DoorService<S> {
             request.headers_mut().insert(SHIELD, features);
         }
         let held = going.entered.held;
-        let mut answer = self
-            .serve(local, going.id, request, peer, (going.client, held))
-            .await;
+        let came = Came {
+            client: going.client,
+            peer,
+            held,
+            late: going.entered.late,
+            told,
+        };
+        let mut answer = self.serve(local, going.id, request, came).await;
         if answer.status().is_server_error() {
             let counts = &local.running.counts[usize::from(going.id.0)];
             counts.failed.fetch_add(1, Ordering::Relaxed);
@@ -221,6 +238,7 @@ impl<S: InProcess> DoorService<S> {
         };
         let key = key_under_way(door, route, facts, parts);
         let room = route.room.and_then(|room| running.rooms.get(room));
+        let late = running.extras.may_be_kept(usize::from(id.0), parts);
         let (acts, gone, asked) = {
             let mut books = door.books();
             if books.generation != local.generation {
@@ -231,7 +249,7 @@ impl<S: InProcess> DoorService<S> {
             let gone = buys && facts.sku.is_some_and(|sku| books.sold_out.is_gone(sku));
             // With a room before it there is more to ask first, outside the lock.
             let at_once = !gone && acts.answer.is_none() && room.is_none();
-            let asked = at_once.then(|| books.ask(facts, pool, key, now.nanos));
+            let asked = at_once.then(|| books.ask_now(late, facts, pool, key, now.nanos));
             (acts, gone, asked)
         };
         if let Some(action) = acts.answer
@@ -263,7 +281,7 @@ impl<S: InProcess> DoorService<S> {
                 if books.generation != local.generation {
                     return Err(Turned::Again);
                 }
-                books.ask(facts, pool, key, now.nanos)
+                books.ask_now(late, facts, pool, key, now.nanos)
             }
         };
         match asked {
@@ -271,6 +289,7 @@ impl<S: InProcess> DoorService<S> {
                 held: self.held(taken, now.nanos),
                 cookie,
                 shield: acts.shield(running),
+                late: late.then(|| Late::of(facts, acts.stale)),
             }),
             Err(books::No::Limit(refusal)) => {
                 told.rule.set(Some(refusal.rule));
@@ -302,11 +321,14 @@ impl<S: InProcess> DoorService<S> {
 
 impl<S: InProcess> Service for DoorService<S> {
     async fn call(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
-        let (door, told) = (&self.door, Told::default());
+        let (door, mut told) = (&self.door, Told::default());
         door.counts.requests.fetch_add(1, Ordering::Relaxed);
         let logs = self.local.borrow().log.is_some();
         let line = logs.then(|| Line::of(&request, &door.clocks));
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        if parts.headers.contains_key(SEAWALL_MARK) {
+            self.admit_mark(&mut parts.headers, &told);
+        }
         let (decided, local) = loop {
             let local = self.local();
             match self.decide(&local, &parts, peer, &told) {
@@ -316,22 +338,33 @@ impl<S: InProcess> Service for DoorService<S> {
             }
         };
         let answer = match decided {
-            Decided::Go(going) => {
-                let request = Request::from_parts(parts, body);
-                self.go(&local, request, peer, *going).await
-            }
+            Decided::Go(going) => match self.body(body, &told).await {
+                Some(body) => {
+                    let request = Request::from_parts(parts, body);
+                    self.go(&local, request, peer, (*going, &told)).await
+                }
+                None => answers::refuse(&broken_off(), &parts.headers),
+            },
             Decided::No(answer) => *answer,
             Decided::Again => unreachable!("the loop goes on"),
         };
-        if let (Some(line), Some(log)) = (&line, &local.log) {
-            line.write(log, (&local.running, &told), &answer, &door.clocks);
+        if line.is_none() && told.recording.get_mut().is_none() {
+            return answer;
         }
-        answer
+        let ending = Ending {
+            door: Arc::clone(door),
+            local,
+            told,
+            line,
+            status: 0,
+            bytes: 0,
+        };
+        ending.of(answer)
     }
 }
 
 impl Local {
-    fn new(door: &Door, proxy: &Proxy) -> Local {
+    pub fn new(door: &Door, proxy: &Proxy) -> Local {
         // The number first: a swap in between is seen at the next look.
         let generation = door.generation();
         let running = door.running();
@@ -341,6 +374,11 @@ impl Local {
             generation,
             targets: names.map(target).collect(),
             log: running.log.as_ref().map(|log| log.writer()),
+            tap: running
+                .extras
+                .recorder
+                .as_ref()
+                .map(|recorder| recorder.tap()),
             running,
         }
     }
@@ -370,9 +408,11 @@ struct Entered {
     held: Rc<Held>,
     cookie: Option<HeaderValue>,
     shield: Option<HeaderValue>,
+    /// It may be answered from what is kept, and has not paid for more.
+    late: Option<Late>,
 }
 
-fn find<'a>(running: &'a Running, parts: &Parts) -> Option<(RouteId, &'a RouteSpec)> {
+pub(super) fn find<'a>(running: &'a Running, parts: &Parts) -> Option<(RouteId, &'a RouteSpec)> {
     let of_header = || parts.headers.get(hyper::header::HOST)?.to_str().ok();
     let host = parts.uri.host().or_else(of_header).unwrap_or("");
     let id = running.compiled.router.find(&Asked {

@@ -216,22 +216,43 @@ impl Seen {
 pub struct Upstream {
     pub addr: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
+    alive: Arc<AtomicBool>,
 }
+
+/// Status, further lines of the head, each with its end, and the body.
+pub type Said = (u16, String, String);
 
 impl Upstream {
     pub fn new(answer: impl Fn(&Seen) -> (u16, String) + Send + Sync + 'static) -> Upstream {
+        Upstream::saying_all(move |seen| {
+            let (status, body) = answer(seen);
+            (status, String::new(), body)
+        })
+    }
+    pub fn saying_all(answer: impl Fn(&Seen) -> Said + Send + Sync + 'static) -> Upstream {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (answer, book) = (Arc::new(answer), Arc::clone(&seen));
+        let alive = Arc::new(AtomicBool::new(true));
+        let lives = Arc::clone(&alive);
         // Both kinds of threads end with the test's process.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
+                if !lives.load(Ordering::SeqCst) {
+                    return;
+                }
                 let (answer, book) = (Arc::clone(&answer), Arc::clone(&book));
-                std::thread::spawn(move || serve(stream, &*answer, &book));
+                let lives = Arc::clone(&lives);
+                std::thread::spawn(move || serve(stream, &*answer, &book, &lives));
             }
         });
-        Upstream { addr, seen }
+        Upstream { addr, seen, alive }
+    }
+    /// From now on nobody listens, and who is connected gets no answer.
+    pub fn die(&self) {
+        self.alive.store(false, Ordering::SeqCst);
+        until("nobody listens", || TcpStream::connect(self.addr).is_err());
     }
     /// One that always says the same.
     pub fn saying(text: &'static str) -> Upstream {
@@ -256,17 +277,21 @@ pub fn pool(name: &str, addr: SocketAddr, more: &str) -> String {
 
 fn serve(
     stream: TcpStream,
-    answer: &dyn Fn(&Seen) -> (u16, String),
+    answer: &dyn Fn(&Seen) -> Said,
     book: &Mutex<Vec<Seen>>,
+    alive: &AtomicBool,
 ) -> Option<()> {
     stream.set_nodelay(true).ok()?;
     let mut stream = BufReader::new(stream);
     loop {
         let seen = read(&mut stream)?;
+        if !alive.load(Ordering::SeqCst) {
+            return None;
+        }
         book.lock().unwrap().push(seen.clone());
-        let (status, body) = answer(&seen);
+        let (status, more, body) = answer(&seen);
         let head = format!(
-            "HTTP/1.1 {status} Said\r\nContent-Length: {}\r\n",
+            "HTTP/1.1 {status} Said\r\nContent-Length: {}\r\n{more}",
             body.len()
         );
         let hop = "X-Hop: mine\r\nConnection: keep-alive, X-Hop\r\nX-End: yours\r\n\r\n";

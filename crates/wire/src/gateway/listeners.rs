@@ -180,7 +180,7 @@ mapping! {
         bodies: KeepBody = KeepBody::SHAPE, Need::Or("hash");
         /// Bytes of a body that are kept, if bodies are.
         body_bytes: u64 = bytes(0, 1 << 20), Need::Or("16KiB");
-        /// Bytes after which the recorder stops.
+        /// Bytes of the file and the one before it together; the oldest requests go.
         file_bytes: u64 = bytes(1 << 10, 1 << 40), Need::Or("1GiB");
     }
 
