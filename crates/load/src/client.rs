@@ -7,6 +7,7 @@ use crate::http1::{Broken, Reader};
 use crate::measure::End;
 use crate::run::{Host, Target};
 use crate::worker::Worker;
+use hyper::StatusCode;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
@@ -137,6 +138,22 @@ async fn work(slot: &Slot, io: &mut Io) -> Option<u32> {
         }
     })
     .await
+}
+
+/// One GET outside of any plan: for notes and metrics.
+pub(crate) async fn get(target: &Target, path: &str) -> Result<(StatusCode, Vec<u8>), String> {
+    let mut io = connect(target).await.map_err(|error| error.to_string())?;
+    let mut out = format!("GET {path} HTTP/1.1\r\n").into_bytes();
+    out.extend_from_slice(&target.host_line);
+    out.extend_from_slice(b"connection: close\r\n\r\n");
+    io.write_all(&out)
+        .await
+        .map_err(|error| error.to_string())?;
+    io.flush().await.map_err(|error| error.to_string())?;
+    let mut reader = Reader::default();
+    let got = reader.answer(&mut io, true, false).await;
+    let got = got.map_err(|broken| format!("no answer: {broken:?}"))?;
+    Ok((got.status, reader.body().to_vec()))
 }
 
 async fn connect(target: &Target) -> io::Result<Io> {

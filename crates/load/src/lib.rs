@@ -8,6 +8,7 @@ mod answer;
 pub mod arrivals;
 mod buyer;
 mod client;
+pub mod consent;
 pub mod expr;
 pub mod find;
 mod http1;

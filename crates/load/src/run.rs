@@ -2,11 +2,12 @@
 //! limit, because then the figures say nothing about the target.
 
 use crate::arrivals::Plan;
+use crate::consent::{self, Consent};
 use crate::limits::CONNECTIONS_MAX;
 use crate::measure::{End, Measured, Second};
 use crate::script::Script;
 use crate::worker;
-use hyper::Uri;
+use hyper::{StatusCode, Uri};
 use rustls::pki_types::ServerName;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -22,6 +23,7 @@ pub struct Target {
     pub(crate) host_line: Vec<u8>,
     pub(crate) tls: Option<TlsConnector>,
     pub(crate) tls_name: Host,
+    authority: String,
     url: String,
 }
 
@@ -95,6 +97,7 @@ impl Target {
             host_line: format!("host: {authority}\r\nuser-agent: {agent}\r\n").into_bytes(),
             tls,
             tls_name,
+            authority: format!("{}:{port}", authority.host()),
             url: url.to_owned(),
         })
     }
@@ -103,7 +106,38 @@ impl Target {
     pub fn address(&self) -> SocketAddr {
         self.address
     }
+    /// Host and port, as requests name them.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// One GET outside of any plan, for as long as `timeout`: status and body, or why there is
+    /// none.
+    pub fn get(&self, path: &str, timeout: Duration) -> Result<(StatusCode, Vec<u8>), String> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| error.to_string())?;
+        runtime.block_on(async {
+            let got = tokio::time::timeout(timeout, crate::client::get(self, path)).await;
+            got.unwrap_or_else(|_| Err("no answer in time".to_owned()))
+        })
+    }
+
+    /// What a target that is not this machine allows: the note that it serves.
+    pub fn consent(&self, key: &[u8], now_s: u64) -> Result<Consent, String> {
+        let (status, note) = self.get(consent::WELL_KNOWN, CONSENT_TIMEOUT)?;
+        if status != StatusCode::OK || note.len() > consent::NOTE_BYTES_MAX {
+            return Err(format!("{} answers {status}", consent::WELL_KNOWN));
+        }
+        let consent = Consent::verify(&note, key, &self.authority, now_s);
+        consent.map_err(|refused| format!("the note at {}: {refused}", consent::WELL_KNOWN))
+    }
 }
+
+/// A target that does not answer this within it is not one to load.
+const CONSENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Connections {
