@@ -165,10 +165,6 @@ impl Running {
                 .map(|page| ready(&page.file, page.content_type.as_deref(), 200))
                 .collect()
         };
-        let (pages, stubs) = (
-            read(&compiled.switches.pages)?,
-            read(&compiled.switches.stubs)?,
-        );
         let routes = &gateway.routes;
         let file = |route: &Route| match &route.target {
             Target::Static(file) => {
@@ -178,8 +174,7 @@ impl Running {
             Target::Service(_) | Target::Upstream(_) | Target::Redirect(_) => Ok(None),
         };
         let ready_files: Vec<Option<Ready>> = routes.iter().map(file).collect::<Result<_, _>>()?;
-        let mut extras = extras(&files, clocks, data, before)?;
-        extras.pack(&ready_files);
+        let extras = extras(&files, &ready_files, (clocks, data), before)?;
         let listener_body = gateway.listeners.iter().map(|l| l.limits.body_bytes).max();
         let listener_body = listener_body.unwrap_or(1 << 20);
         let watching = Watching::start(Arc::clone(&upstreams)).map_err(DoorError::Thread)?;
@@ -192,8 +187,8 @@ impl Running {
             _watching: watching,
             rooms,
             files: ready_files,
-            pages,
-            stubs,
+            pages: read(&compiled.switches.pages)?,
+            stubs: read(&compiled.switches.stubs)?,
             timeouts: routes
                 .iter()
                 .enumerate()
@@ -218,14 +213,16 @@ impl Running {
 
 fn extras(
     files: &Files,
-    clocks: &Clocks,
-    data: &Path,
+    ready: &[Option<Ready>],
+    (clocks, data): (&Clocks, &Path),
     before: Option<&Running>,
 ) -> Result<Extras, DoorError> {
     let clocks = *clocks;
     let clock: crate::cache::Clock = Arc::new(move || clocks.both().unix_us / 1_000);
     let before = before.map(|before| (&before.written, &before.extras));
-    Extras::new(files, &clock, data, before)
+    let mut extras = Extras::new(files, &clock, data, before)?;
+    extras.pack(ready);
+    Ok(extras)
 }
 
 /// The log of the configuration before, if it is the same one.
