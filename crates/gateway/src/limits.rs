@@ -208,3 +208,9 @@ pub const NOTE_BYTES_MAX: usize = 4_096;
 pub const GOSSIP_AGAIN_MS: u64 = 1_000;
 
 const _: () = assert!(SHARE_LEASE_MS >= 5 * SHARE_ROUND_MS && SHARE_HEAR_MS >= 3 * SHARE_ROUND_MS);
+/// Bytes of a file with certificates or a key towards upstreams: a system's whole list is a
+/// quarter of a MiB.
+pub const UPSTREAM_PEM_BYTES_MAX: u64 = 1 << 20;
+/// Reads in which an idle TLS connection may tell about itself (tickets for the next session)
+/// before it counts as one that talks unasked.
+pub const QUIET_READS_MAX: usize = 4;

@@ -2,8 +2,8 @@
 
 use crate::headers::{Cidr, ClientSource, TrustedProxies};
 use crate::upstream::{
-    Address, ConnectionSpec, EjectionSpec, HealthSpec, PeerSpec, PoolSpec, Protocol, RetrySpec,
-    Timeouts,
+    Address, ClientFiles, ConnectionSpec, EjectionSpec, HealthSpec, PeerSpec, PoolSpec, Protocol,
+    RetrySpec, Timeouts, TlsSpec,
 };
 use std::time::Duration;
 use wire::gateway::listeners::AddressHeader;
@@ -20,6 +20,7 @@ pub fn spec(upstream: &Upstream) -> PoolSpec {
             written::Protocol::Http1 => Protocol::Http1,
             written::Protocol::Http2 => Protocol::Http2,
         },
+        tls: upstream.tls.as_ref().map(tls),
         timeouts: Timeouts {
             connect_ms: ms(times.connect),
             head_ms: ms(times.head),
@@ -55,6 +56,19 @@ pub fn spec(upstream: &Upstream) -> PoolSpec {
         slow_start_ms: ms(upstream.slow_start),
         resolve_ms: ms(upstream.resolve_every),
         fail_open: true,
+    }
+}
+
+fn tls(written: &written::UpstreamTls) -> TlsSpec {
+    // The check of the files takes both or neither.
+    let client = written.cert_file.as_ref().zip(written.key_file.as_ref());
+    TlsSpec {
+        ca_file: written.ca_file.clone(),
+        server_name: written.server_name.clone(),
+        client: client.map(|(cert_file, key_file)| ClientFiles {
+            cert_file: cert_file.clone(),
+            key_file: key_file.clone(),
+        }),
     }
 }
 

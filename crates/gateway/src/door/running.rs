@@ -538,10 +538,6 @@ impl Door {
         let gateway = &running.written.gateway;
         let rows = [
             (
-                gateway.upstreams.iter().any(|pool| pool.tls.is_some()),
-                "upstreams[].tls",
-            ),
-            (
                 gateway.cluster.is_some() && !crate::cluster::CAN_GOSSIP,
                 "cluster",
             ),

@@ -157,9 +157,12 @@ pub(super) fn blame(error: &ProxyError) -> (DoorCode, Ended) {
         Why::BadHost | Why::Unsupported | Why::BodyBroken => (DoorCode::BadRequest, Ended::Dropped),
         Why::BodyTooLarge => (DoorCode::BodyTooLarge, Ended::Dropped),
         Why::BodyTooSlow => (DoorCode::BodyTooSlow, Ended::Dropped),
-        Why::NoPeer | Why::Busy | Why::WaitedInVain | Why::ConnectFailed | Why::ConnectTimeout => {
-            (DoorCode::UpstreamDown, Ended::Failed)
-        }
+        Why::NoPeer
+        | Why::Busy
+        | Why::WaitedInVain
+        | Why::ConnectFailed
+        | Why::ConnectTimeout
+        | Why::Tls(_) => (DoorCode::UpstreamDown, Ended::Failed),
         Why::HeadTimeout | Why::BodyTimeout | Why::TotalTimeout => {
             (DoorCode::UpstreamSlow, Ended::TimedOut)
         }

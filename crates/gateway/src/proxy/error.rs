@@ -1,6 +1,6 @@
 //! Why there is no answer from an upstream, as what that is shown, and whether it happened.
 
-use crate::upstream::{Event, Peer};
+use crate::upstream::{ConnectError, Event, Peer, TlsFault};
 use hyper::StatusCode;
 use std::sync::Arc;
 
@@ -57,12 +57,24 @@ pub enum Why {
     WaitedInVain,
     ConnectFailed,
     ConnectTimeout,
+    /// Connected, but TLS did not come about.
+    Tls(TlsFault),
     HeadTimeout,
     /// No byte of the request's body was taken for too long.
     BodyTimeout,
     TotalTimeout,
     Lost,
     Malformed(Malformed),
+}
+
+impl From<ConnectError> for Why {
+    fn from(error: ConnectError) -> Why {
+        match error {
+            ConnectError::Timeout => Why::ConnectTimeout,
+            ConnectError::Failed => Why::ConnectFailed,
+            ConnectError::Tls(fault) => Why::Tls(fault),
+        }
+    }
 }
 
 impl Why {
@@ -74,7 +86,9 @@ impl Why {
             Why::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Why::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Why::NoPeer | Why::Busy | Why::WaitedInVain => StatusCode::SERVICE_UNAVAILABLE,
-            Why::ConnectFailed | Why::Lost | Why::Malformed(_) => StatusCode::BAD_GATEWAY,
+            Why::ConnectFailed | Why::Tls(_) | Why::Lost | Why::Malformed(_) => {
+                StatusCode::BAD_GATEWAY
+            }
             Why::ConnectTimeout | Why::HeadTimeout | Why::BodyTimeout | Why::TotalTimeout => {
                 StatusCode::GATEWAY_TIMEOUT
             }
@@ -95,6 +109,7 @@ impl Why {
             Why::WaitedInVain => "waited_in_vain",
             Why::ConnectFailed => "connect_failed",
             Why::ConnectTimeout => "connect_timeout",
+            Why::Tls(_) => "tls_failed",
             Why::HeadTimeout => "head_timeout",
             Why::BodyTimeout => "body_timeout",
             Why::TotalTimeout => "total_timeout",
@@ -117,6 +132,7 @@ impl Why {
             Why::WaitedInVain => "no connection became free in time",
             Why::ConnectFailed => "the connection was refused",
             Why::ConnectTimeout => "the connection was not answered in time",
+            Why::Tls(fault) => fault.text(),
             Why::HeadTimeout => "the head of the answer did not come in time",
             Why::BodyTimeout => "the peer took nothing of the request's body for too long",
             Why::TotalTimeout => "the request took longer than it may in all",
@@ -130,6 +146,7 @@ impl Why {
         match self {
             Why::ConnectFailed => Some(Event::ConnectFailed),
             Why::ConnectTimeout => Some(Event::ConnectTimeout),
+            Why::Tls(_) => Some(Event::TlsFailed),
             Why::HeadTimeout => Some(Event::HeadTimeout),
             Why::BodyTimeout | Why::TotalTimeout => Some(Event::BodyTimeout),
             Why::Lost => Some(Event::Lost),

@@ -88,7 +88,8 @@ impl Exchange {
         }
         self.upload = upload.map(Box::new);
         let held = self.upload.as_ref().is_some_and(|upload| upload.held);
-        self.sending = self.upload.is_some() || !self.unsent.is_empty();
+        let held_back = self.checkout.link().stream.holds_back();
+        self.sending = self.upload.is_some() || !self.unsent.is_empty() || held_back;
         self.wait_until(match (held, self.sending) {
             (true, _) => CONTINUE_MS,
             (false, true) => self.times.between_ms.into(),
@@ -177,10 +178,23 @@ impl Exchange {
             self.sent = true;
             self.unsent.advance(written);
         }
-        match &mut self.upload {
+        let uploaded = match &mut self.upload {
             Some(upload) => upload.poll(cx, stream, moved),
             None => Poll::Ready(Ok(())),
+        };
+        if stream.holds_back() && !matches!(uploaded, Poll::Ready(Err(_))) {
+            // What TLS has sealed must not wait for the client's next piece.
+            match Pin::new(stream).poll_flush(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Why::Lost)),
+                Poll::Pending => {
+                    let upload = self.upload.iter_mut();
+                    upload.for_each(|upload| upload.waits_for_client = false);
+                    return Poll::Pending;
+                }
+            }
         }
+        uploaded
     }
 
     fn hear(

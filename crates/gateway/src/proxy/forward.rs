@@ -13,7 +13,7 @@ use super::upload::Upload;
 use super::{ForwardContext, Worker, http2};
 use crate::headers::{host_of, upgrade_of};
 use crate::limits::{BODY_BUFFER_BYTES_MAX, RETRIES_MAX};
-use crate::upstream::{ConnectError, Event, LocalPool, NoLink, Protocol, Timeouts, Tried, now_ms};
+use crate::upstream::{Event, LocalPool, NoLink, Protocol, Timeouts, Tried, now_ms};
 use host::http::{Body, BodyError, read_body};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{EXPECT, HeaderValue};
@@ -352,13 +352,7 @@ fn without_link(no: NoLink) -> Failed {
         NoLink::NoPeer => (Why::NoPeer, None),
         NoLink::Full => (Why::Busy, None),
         NoLink::WaitedInVain => (Why::WaitedInVain, None),
-        NoLink::Connect { peer, why } => {
-            let why = match why {
-                ConnectError::Timeout => Why::ConnectTimeout,
-                ConnectError::Failed => Why::ConnectFailed,
-            };
-            (why, Some(peer))
-        }
+        NoLink::Connect { peer, why } => (why.into(), Some(peer)),
     };
     Failed {
         why,

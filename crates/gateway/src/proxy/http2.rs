@@ -6,7 +6,7 @@
 use super::error::{Malformed, Why};
 use super::request::{Outgoing, Sending};
 use crate::limits::HTTP2_PING_MS;
-use crate::upstream::{ConnectError, Deadline, Event, Load, connect};
+use crate::upstream::{Deadline, Event, Load, connect};
 use bytes::Bytes;
 use host::http::BodyCut;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -49,12 +49,7 @@ pub(super) async fn sender(load: &Load, connect_ms: u32) -> Result<SendRequest<U
     if let Some(open) = place.borrow().as_ref().filter(|open| !open.is_closed()) {
         return Ok(open.clone());
     }
-    let (stream, _) = connect(load.peer(), connect_ms)
-        .await
-        .map_err(|why| match why {
-            ConnectError::Timeout => Why::ConnectTimeout,
-            ConnectError::Failed => Why::ConnectFailed,
-        })?;
+    let (stream, _) = connect(&load.pool.pool, load.peer, connect_ms).await?;
     load.peer().count(Event::Connected);
     let mut http = http2::Builder::new(OnThisWorker);
     http.timer(TokioTimer::new())
@@ -128,8 +123,12 @@ fn request(
     dice: &crate::upstream::Dice,
 ) -> Option<Request<Uploaded>> {
     let host = std::str::from_utf8(outgoing.host_for(load.peer())).ok()?;
+    let scheme = match load.pool.pool.spec().tls {
+        Some(_) => "https",
+        None => "http",
+    };
     let uri = Uri::builder()
-        .scheme("http")
+        .scheme(scheme)
         .authority(host)
         .path_and_query(outgoing.target());
     let mut headers = HeaderMap::with_capacity(outgoing.parts.headers.len() + 8);

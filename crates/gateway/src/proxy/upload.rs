@@ -1,6 +1,7 @@
 //! A request's body on its way up: taken from the client only as fast as the upstream takes it.
 
 use super::error::Why;
+use crate::upstream::Wire;
 use bytes::{Buf, Bytes};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::HeaderMap;
@@ -9,7 +10,6 @@ use std::io::IoSlice;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite;
-use tokio::net::TcpStream;
 
 /// Slices handed to one write: a chunk's size, its data, its end.
 const SLICES: usize = 4;
@@ -57,7 +57,7 @@ impl Upload {
     pub fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        stream: &mut TcpStream,
+        stream: &mut Wire,
         moved: &mut bool,
     ) -> Poll<Result<(), Why>> {
         loop {

@@ -1,7 +1,9 @@
-//! Opening a connection to a peer.
+//! Opening a connection to a peer, TLS included.
 
-use super::peer::Peer;
+use super::pool::Pool;
 use super::spec::Address;
+use super::tls::TlsFault;
+use super::wire::Wire;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -11,25 +13,38 @@ pub(crate) enum ConnectError {
     Timeout,
     /// Refused, unreachable, no such name.
     Failed,
+    Tls(TlsFault),
 }
 
-/// A connection within `connect_ms`, with the address and its generation.
+/// A connection to the peer at this place within `connect_ms`, and its address.
 pub(crate) async fn connect(
-    peer: &Peer,
+    pool: &Pool,
+    place: usize,
     connect_ms: u32,
-) -> Result<(TcpStream, SocketAddr), ConnectError> {
+) -> Result<(Wire, SocketAddr), ConnectError> {
     let limit = Duration::from_millis(connect_ms.into());
-    match tokio::time::timeout(limit, open(peer)).await {
-        Ok(Ok(connected)) => Ok(connected),
-        Ok(Err(error)) => {
+    let opened = async {
+        let peer = &pool.peers()[place];
+        let opened = open(peer).await;
+        let (tcp, addr) = opened.map_err(|error| {
             tracing::debug!(peer = peer.name(), %error, "cannot connect");
-            Err(ConnectError::Failed)
-        }
-        Err(_elapsed) => Err(ConnectError::Timeout),
-    }
+            ConnectError::Failed
+        })?;
+        let wire = match &pool.tls {
+            None => Wire::Plain(tcp),
+            // In a box: only pools with TLS make room for a handshake.
+            Some(tls) => {
+                let shaken = Box::pin(tls.shake(place, peer.name(), tcp)).await;
+                Wire::Tls(shaken.map_err(ConnectError::Tls)?)
+            }
+        };
+        Ok((wire, addr))
+    };
+    let opened = tokio::time::timeout(limit, opened).await;
+    opened.unwrap_or(Err(ConnectError::Timeout))
 }
 
-async fn open(peer: &Peer) -> std::io::Result<(TcpStream, SocketAddr)> {
+async fn open(peer: &super::peer::Peer) -> std::io::Result<(TcpStream, SocketAddr)> {
     let (mut addresses, mut turn) = peer.addresses();
     if addresses.is_empty() {
         // Asked for before the first look-up has ended.

@@ -4,10 +4,10 @@
 //! it stops the checks and keeps what they found.
 
 use super::connect::connect;
-use super::peer::Peer;
 use super::pool::{Pool, Upstreams};
 use super::spec::{HealthSpec, Protocol};
 use super::stats::Event;
+use super::wire::Wire;
 use crate::limits::{HEALTH_HEAD_BYTES_MAX, HEALTH_MS_MIN};
 use bytes::{Bytes, BytesMut};
 use http_body_util::Empty;
@@ -15,7 +15,6 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
@@ -80,13 +79,12 @@ async fn check(pool: Arc<Pool>, place: usize) {
     let peer = &pool.peers()[place];
     let every = Duration::from_millis(u64::from(spec.interval_ms).max(HEALTH_MS_MIN));
     let limit = Duration::from_millis(spec.timeout_ms.into());
-    let protocol = pool.spec().protocol;
     let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let (mut good, mut bad) = (0_u32, 0_u32);
     loop {
         ticks.tick().await;
-        let asked = tokio::time::timeout(limit, ask(peer, &spec, protocol)).await;
+        let asked = tokio::time::timeout(limit, ask(&pool, place, &spec)).await;
         let passed = matches!(asked, Ok(Some(200..=399)));
         peer.count(if passed {
             Event::HealthPassed
@@ -107,21 +105,22 @@ async fn check(pool: Arc<Pool>, place: usize) {
 }
 
 /// The status of the answer, if there is one.
-async fn ask(peer: &Peer, spec: &HealthSpec, protocol: Protocol) -> Option<u16> {
-    let (stream, _) = connect(peer, spec.timeout_ms).await.ok()?;
-    let host = spec.host.as_deref().unwrap_or(peer.name());
-    match protocol {
+async fn ask(pool: &Pool, place: usize, spec: &HealthSpec) -> Option<u16> {
+    let (stream, _) = connect(pool, place, spec.timeout_ms).await.ok()?;
+    let host = spec.host.as_deref().unwrap_or(pool.peers()[place].name());
+    match pool.spec().protocol {
         Protocol::Http1 => ask_http1(stream, host, &spec.path).await,
         Protocol::Http2 => ask_http2(stream, host, &spec.path).await,
     }
 }
 
-async fn ask_http1(mut stream: TcpStream, host: &str, path: &str) -> Option<u16> {
+async fn ask_http1(mut stream: Wire, host: &str, path: &str) -> Option<u16> {
     let request = format!(
         "GET {path} HTTP/1.1\r\nhost: {host}\r\nuser-agent: seawall-health\r\n\
          connection: close\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await.ok()?;
+    stream.flush().await.ok()?;
     let mut head = BytesMut::with_capacity(1_024);
     while head.len() < HEALTH_HEAD_BYTES_MAX {
         if stream.read_buf(&mut head).await.ok()? == 0 {
@@ -136,7 +135,7 @@ async fn ask_http1(mut stream: TcpStream, host: &str, path: &str) -> Option<u16>
     None
 }
 
-async fn ask_http2(stream: TcpStream, host: &str, path: &str) -> Option<u16> {
+async fn ask_http2(stream: Wire, host: &str, path: &str) -> Option<u16> {
     let io = TokioIo::new(stream);
     let http = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
     let (mut sender, connection) = http.handshake::<_, Empty<Bytes>>(io).await.ok()?;

@@ -9,19 +9,19 @@ use super::pick::{Dice, Tried};
 use super::pool::Pool;
 use super::stats::Event;
 use super::watch::{Deadline, Watch};
+use super::wire::Wire;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 /// One connection to a peer, at rest or at work.
 #[derive(Debug)]
 pub(crate) struct Link {
-    pub stream: TcpStream,
+    pub stream: Wire,
     pub deadline: Deadline,
     /// It has carried a request before: it may have been closed at the other end meanwhile.
     pub reused: bool,
@@ -29,15 +29,6 @@ pub(crate) struct Link {
     addr: SocketAddr,
     generation: u32,
     _place: Place,
-}
-
-impl Link {
-    /// Neither closed nor spoken on by the peer while it was idle. The kernel is only asked if
-    /// the socket was reported readable.
-    fn is_quiet(&self) -> bool {
-        let heard = self.stream.try_read(&mut [0]);
-        heard.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
-    }
 }
 
 /// Why there is no connection.
@@ -144,7 +135,7 @@ impl LocalPool {
     ) -> Result<Checkout, NoLink> {
         let peer = self.peer(load.peer);
         let generation = peer.generation.load(Relaxed);
-        match connect(peer, connect_ms).await {
+        match connect(&self.pool, load.peer, connect_ms).await {
             Ok((stream, addr)) => {
                 peer.count(Event::Connected);
                 let link = Link {
@@ -198,8 +189,8 @@ impl LocalPool {
 
     fn take_idle(&self, peer: usize) -> Option<Box<Link>> {
         let mut idle = self.idle[peer].borrow_mut();
-        while let Some(link) = idle.pop() {
-            if link.is_quiet() && self.is_current(peer, &link) {
+        while let Some(mut link) = idle.pop() {
+            if link.stream.is_quiet() && self.is_current(peer, &link) {
                 return Some(link);
             }
         }
@@ -264,9 +255,9 @@ impl LocalPool {
         let longest = u64::from(self.pool.spec().connections.idle_ms);
         let mut wanted = self.pool.waiting().saturating_sub(self.waiting.get());
         for (peer, idle) in self.idle.iter().enumerate() {
-            idle.borrow_mut().retain(|link| {
+            idle.borrow_mut().retain_mut(|link| {
                 if now.saturating_sub(link.idle_since_ms) > longest
-                    || !link.is_quiet()
+                    || !link.stream.is_quiet()
                     || !self.is_current(peer, link)
                 {
                     return false;

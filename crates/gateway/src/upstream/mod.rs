@@ -15,21 +15,25 @@ mod pool;
 mod resolve;
 mod spec;
 mod stats;
+mod tls;
 mod watch;
+mod wire;
 
 pub use health::Watching;
 pub use peer::{Peer, PeerState};
 pub use pool::{Pool, Upstreams};
 pub use spec::{
-    Address, ConnectionSpec, EjectionSpec, HealthSpec, PeerSpec, PoolSpec, Protocol, RetrySpec,
-    SpecError, Timeouts,
+    Address, ClientFiles, ConnectionSpec, EjectionSpec, HealthSpec, PeerSpec, PoolSpec, Protocol,
+    RetrySpec, SpecError, Timeouts, TlsSpec,
 };
 pub use stats::{Event, PeerStats};
+pub use tls::{TlsFault, TlsProblem};
 
 pub(crate) use connect::{ConnectError, connect};
 pub(crate) use local::{Checkout, Load, LocalPool, NoLink};
 pub(crate) use pick::{Dice, Tried};
 pub(crate) use watch::{Deadline, Watch};
+pub(crate) use wire::Wire;
 
 use std::sync::LazyLock;
 use std::time::Instant;

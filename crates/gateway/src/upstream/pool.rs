@@ -2,6 +2,7 @@
 
 use super::peer::Peer;
 use super::spec::{PoolSpec, SpecError};
+use super::tls::TlsPool;
 use crate::limits::POOLS_MAX;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -12,6 +13,7 @@ use tokio::sync::Notify;
 pub struct Pool {
     spec: PoolSpec,
     peers: Box<[Arc<Peer>]>,
+    pub(super) tls: Option<TlsPool>,
     /// Sums of weights up to each peer: a random number below the last finds one by its weight.
     pub(super) weights: Box<[u64]>,
     /// Requests that wait for a connection.
@@ -22,7 +24,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    fn new(spec: PoolSpec, before: Option<&Pool>) -> Self {
+    fn new(spec: PoolSpec, tls: Option<TlsPool>, before: Option<&Pool>) -> Self {
         let known = |wanted: &super::PeerSpec| {
             let peers = before.map_or(&[][..], |pool| &pool.peers);
             peers.iter().find(|p| p.spec == *wanted).cloned()
@@ -41,11 +43,21 @@ impl Pool {
         Pool {
             weights: weights.collect(),
             peers,
+            tls,
             spec,
             waiting: AtomicUsize::new(0),
             freed: Notify::new(),
             ejecting: Mutex::new(()),
         }
+    }
+
+    fn is_as(&self, spec: &PoolSpec, tls: Option<&TlsPool>) -> bool {
+        let same_files = match (&self.tls, tls) {
+            (Some(ours), Some(theirs)) => ours.is_same(theirs),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        same_files && self.spec == *spec
     }
 
     #[must_use]
@@ -102,9 +114,14 @@ impl Upstreams {
             spec.check()?;
             let old = before.and_then(|b| b.pools.get(&spec.name));
             let name = spec.name.clone();
+            let tls = spec.tls.as_ref().map(|tls| TlsPool::new(&spec, tls));
+            let tls = tls.transpose().map_err(|problem| SpecError::Tls {
+                pool: name.clone(),
+                problem,
+            })?;
             let pool = match old {
-                Some(same) if same.spec == spec => same.clone(),
-                Some(_) | None => Arc::new(Pool::new(spec, old.map(|pool| &**pool))),
+                Some(same) if same.is_as(&spec, tls.as_ref()) => same.clone(),
+                Some(_) | None => Arc::new(Pool::new(spec, tls, old.map(|pool| &**pool))),
             };
             if pools.insert(name.clone(), pool).is_some() {
                 return Err(SpecError::Twice { pool: name });

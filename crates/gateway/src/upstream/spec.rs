@@ -1,9 +1,11 @@
 //! What a pool is told to be. Plain values: reading and explaining files is done elsewhere, here
 //! only what would make no sense at run time is refused.
 
+use super::tls::TlsProblem;
 use crate::limits::{PEERS_MAX, POOLS_MAX, WEIGHT_MAX};
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// Where a peer listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,13 +37,33 @@ pub struct PeerSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     Http1,
-    /// Without TLS, by prior knowledge.
+    /// By ALPN with TLS, by prior knowledge without.
     Http2,
+}
+
+/// TLS towards all peers of a pool. What they show is always verified.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TlsSpec {
+    /// PEM: the issuers that are trusted, in place of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The name that each peer must prove, in place of its own host.
+    pub server_name: Option<String>,
+    /// What the door shows of itself to peers that ask.
+    pub client: Option<ClientFiles>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientFiles {
+    /// PEM: the certificate, then those that lead to its issuer.
+    pub cert_file: PathBuf,
+    /// PEM: PKCS #8, PKCS #1 or SEC 1.
+    pub key_file: PathBuf,
 }
 
 /// How long each stage of a request may take. Grain: [`crate::limits::WATCH_MS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
+    /// TLS included.
     pub connect_ms: u32,
     /// From the last byte of the request sent to the whole head of the answer.
     pub head_ms: u32,
@@ -147,6 +169,7 @@ pub struct PoolSpec {
     pub name: String,
     pub peers: Vec<PeerSpec>,
     pub protocol: Protocol,
+    pub tls: Option<TlsSpec>,
     pub timeouts: Timeouts,
     pub connections: ConnectionSpec,
     pub health: Option<HealthSpec>,
@@ -168,6 +191,7 @@ impl PoolSpec {
             name: name.into(),
             peers,
             protocol: Protocol::Http1,
+            tls: None,
             timeouts: Timeouts::default(),
             connections: ConnectionSpec::default(),
             health: None,
@@ -225,6 +249,8 @@ pub enum SpecError {
         peer: String,
         weight: u32,
     },
+    #[error("TLS towards pool {pool:?}: {problem}")]
+    Tls { pool: String, problem: TlsProblem },
     #[error("pool {pool:?} may open no connection: expected at least 1 to each peer")]
     NoConnections { pool: String },
     #[error(

@@ -11,6 +11,8 @@ pub enum Event {
     Connected,
     ConnectFailed,
     ConnectTimeout,
+    /// Connected, but no TLS: a certificate that is not accepted, most of the time.
+    TlsFailed,
     /// No head in time.
     HeadTimeout,
     /// Nothing moved in a body for too long, or the total time was over.
@@ -34,12 +36,13 @@ pub enum Event {
 }
 
 impl Event {
-    pub const ALL: [Event; 17] = [
+    pub const ALL: [Event; 18] = [
         Event::Tried,
         Event::Retried,
         Event::Connected,
         Event::ConnectFailed,
         Event::ConnectTimeout,
+        Event::TlsFailed,
         Event::HeadTimeout,
         Event::BodyTimeout,
         Event::Lost,
@@ -63,6 +66,7 @@ impl Event {
             Event::Connected => "connected",
             Event::ConnectFailed => "connect_failed",
             Event::ConnectTimeout => "connect_timeout",
+            Event::TlsFailed => "tls_failed",
             Event::HeadTimeout => "head_timeout",
             Event::BodyTimeout => "body_timeout",
             Event::Lost => "lost",

@@ -24,6 +24,7 @@ mod gateway_room;
 mod gateway_routes;
 mod gateway_shop;
 mod gateway_switches;
+mod gateway_tls_out;
 mod http;
 mod orders;
 mod payments;

@@ -27,6 +27,8 @@ impl Folder {
             ("switches.yaml", switches),
             ("shop.pem", certificate),
             ("shop.key", key),
+            ("own.pem", certificate),
+            ("own.key", key),
             ("jwt.pem", public),
             ("secret", "0123456789abcdef0123456789abcdef\n"),
             ("short", "0123456789\n"),

@@ -59,6 +59,10 @@ mapping! {
         ca_file: Option<PathBuf> = FILE, Need::Optional;
         /// The name that a peer must prove; its host where this is absent.
         server_name: Option<String> = HOST, Need::Optional;
+        /// The door's own certificate for peers that ask, as PEM; none where this is absent.
+        cert_file: Option<PathBuf> = FILE, Need::Optional;
+        /// The key of that certificate, as PEM.
+        key_file: Option<PathBuf> = FILE, Need::Optional;
     }
 
     /// Asking peers whether they are well.

@@ -6,7 +6,7 @@ use crate::gateway::limits::ROOM_SEATS_SLOTS_MAX;
 use crate::gateway::routes::Target;
 use crate::gateway::scalar::shown_ms;
 use crate::gateway::source::{Source, joined};
-use crate::gateway::upstreams::{Upstream, WaitingRoom};
+use crate::gateway::upstreams::{Upstream, UpstreamTls, WaitingRoom};
 use std::time::Duration;
 
 pub fn upstreams(source: &mut Source, gateway: &Gateway, known: &Known) {
@@ -37,8 +37,8 @@ fn upstream_alone(source: &mut Source, upstream: &Upstream) {
         let most = format!("at most the interval, {}", ms(health.interval));
         source.wrong(&joined(at, "health.timeout"), &ms(health.timeout), &most);
     }
-    if let Some(ca) = upstream.tls.as_ref().and_then(|tls| tls.ca_file.as_ref()) {
-        file(source, &joined(at, "tls.ca_file"), ca, Some("CERTIFICATE"));
+    if let Some(tls) = &upstream.tls {
+        upstream_tls(source, &joined(at, "tls"), tls);
     }
     let breaker = &upstream.breaker;
     if breaker.pause > breaker.pause_max {
@@ -63,6 +63,28 @@ fn upstream_alone(source: &mut Source, upstream: &Upstream) {
     if times.head > times.total {
         let most = format!("at most the total, {}", ms(times.total));
         source.wrong(&joined(at, "timeouts.head"), &ms(times.head), &most);
+    }
+}
+
+fn upstream_tls(source: &mut Source, at: &str, tls: &UpstreamTls) {
+    let pem = [
+        ("ca_file", &tls.ca_file, "CERTIFICATE"),
+        ("cert_file", &tls.cert_file, "CERTIFICATE"),
+        ("key_file", &tls.key_file, "PRIVATE KEY"),
+    ];
+    for (key, name, holds) in pem {
+        if let Some(name) = name {
+            file(source, &joined(at, key), name, Some(holds));
+        }
+    }
+    match (&tls.cert_file, &tls.key_file) {
+        (Some(_), None) => source.problem(at, "cert_file without key_file, expected both"),
+        (None, Some(_)) => source.problem(at, "key_file without cert_file, expected both"),
+        (Some(_), Some(_)) | (None, None) => {}
+    }
+    if let Some(name) = tls.server_name.as_ref().filter(|name| name.contains('*')) {
+        let what = "the name that a peer must prove, without *";
+        source.wrong(&joined(at, "server_name"), &format!("{name:?}"), what);
     }
 }
 
