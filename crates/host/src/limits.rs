@@ -38,11 +38,15 @@ pub const SWEEP_MS: u64 = 100;
 /// Connections noted as evictable in one look; the look costs time, so it is done once a sweep.
 pub const EVICT_LIST_MAX: usize = 1_024;
 
-/// Bytes of a request head, and the read buffer of a connection.
+/// Bytes of a request head, and the read buffer of a connection, where a listener does not say
+/// otherwise.
 pub const HEAD_BYTES_MAX: usize = 32 * 1_024;
+/// The read buffer of a connection that takes small heads only: hyper refuses a smaller one.
+pub const HEAD_BUFFER_BYTES_MIN: usize = 8 * 1_024;
 /// Bytes of a request line, target included: longer ones are answered 414.
 pub const TARGET_BYTES_MAX: usize = 8 * 1_024;
-/// Header lines of a request; hyper's own bound for HTTP/1, which answers 431.
+/// Header lines of a request, where a listener does not say otherwise; hyper's own bound for
+/// HTTP/1.
 pub const HEADERS_MAX: usize = 100;
 /// Heads of pipelined requests waiting behind one: what a full buffer of the shortest holds.
 pub const PIPELINED_HEADS_MAX: usize = 2 * HEAD_BYTES_MAX / 16;
@@ -53,10 +57,9 @@ pub const JOINED_BYTES_MAX: usize = 4 * 1_024;
 /// Chunks a streaming answer may be ahead of its reader: then its sender has to wait or drop.
 pub const STREAM_CHUNKS_MAX: usize = 64;
 
-/// Streams of one HTTP/2 connection at once: more than a page asks for.
+/// Streams of one HTTP/2 connection at once, where a listener does not say otherwise: more than a
+/// page asks for.
 pub const H2_STREAMS_MAX: u32 = 100;
-/// Bytes of one request's header list, counted as RFC 9113 does (6.5.2): with 32 for each line.
-pub const H2_HEADER_LIST_BYTES_MAX: u32 = HEAD_BYTES_MAX as u32;
 /// Bytes of the table that a client compresses its headers with; the protocol's default.
 pub const H2_TABLE_BYTES_MAX: u32 = 4 * 1_024;
 /// Streams reset by the client before we saw their request: a few when a page is left, more in
@@ -108,7 +111,7 @@ pub const CELLS_MAX: u16 = 1_024;
 pub const WINDOW_SECONDS_MAX: u64 = 3_650 * 24 * 3_600;
 
 const _: () = {
-    assert!(HEAD_BYTES_MAX >= 8 * 1_024, "hyper refuses smaller buffers");
+    assert!(HEAD_BYTES_MAX >= HEAD_BUFFER_BYTES_MIN);
     assert!(
         SWEEP_MS as u32 * 2 <= DRAIN_FRESH_MS_DEFAULT,
         "a sweep sees a fresh connection in time"

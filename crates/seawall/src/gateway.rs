@@ -179,8 +179,12 @@ fn options(
     let ms = |span: Duration| u32::try_from(span.as_millis()).unwrap_or(u32::MAX);
     let limits = &listener.limits;
     options.workers = workers;
-    options.connections_max = usize::try_from(limits.connections).unwrap_or(usize::MAX);
+    let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    options.connections_max = size(limits.connections);
     options.http2 = listener.http2;
+    options.head_bytes_max = size(limits.header_bytes);
+    options.headers_max = size(limits.header_count);
+    options.streams_max = u32::try_from(limits.streams).unwrap_or(u32::MAX);
     options.header_ms = ms(limits.header_timeout);
     options.handshake_ms = ms(limits.header_timeout);
     options.first_byte_ms = ms(limits.first_byte_timeout);

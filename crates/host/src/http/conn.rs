@@ -85,7 +85,7 @@ pub(super) struct ConnState {
 }
 
 impl ConnState {
-    pub fn new(clock: Clock) -> Rc<Self> {
+    pub fn new(clock: Clock, head_bytes_max: usize) -> Rc<Self> {
         Rc::new(ConnState {
             phase: Cell::new(Phase::Fresh),
             since_ms: Cell::new(clock.get()),
@@ -95,7 +95,7 @@ impl ConnState {
             order: Cell::new(Order::None),
             had_body: Cell::new(false),
             gone: Cell::new(false),
-            framing: Framing::default(),
+            framing: Framing::new(head_bytes_max),
             streams: OnceCell::new(),
             clock,
             waker: RefCell::new(None),

@@ -6,7 +6,7 @@
 //! It must not know about connections.
 
 use super::framing::{Head, Length};
-use crate::limits::{HEADERS_MAX, TARGET_BYTES_MAX};
+use crate::limits::TARGET_BYTES_MAX;
 use hyper::header::{HOST, HeaderValue};
 use hyper::{Method, Request, StatusCode, Uri, Version};
 
@@ -14,10 +14,14 @@ use hyper::{Method, Request, StatusCode, Uri, Version};
 pub(super) fn judge_h1<B>(
     request: &mut Request<B>,
     head: Option<Head>,
+    headers_max: usize,
 ) -> Result<Length, StatusCode> {
     let head = head.ok_or(StatusCode::BAD_REQUEST)?;
     if let Some(status) = head.refused {
         return Err(status);
+    }
+    if request.headers().len() > headers_max {
+        return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
     }
     let hosts_fit = match head.hosts {
         1 => true,
@@ -32,8 +36,8 @@ pub(super) fn judge_h1<B>(
 }
 
 /// Judges a request of HTTP/2, whose framing leaves nothing to interpret.
-pub(super) fn judge_h2<B>(request: &mut Request<B>) -> Result<(), StatusCode> {
-    if request.headers().len() > HEADERS_MAX {
+pub(super) fn judge_h2<B>(request: &mut Request<B>, headers_max: usize) -> Result<(), StatusCode> {
+    if request.headers().len() > headers_max {
         return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
     }
     if target_bytes(request.uri()) > TARGET_BYTES_MAX {

@@ -9,7 +9,7 @@
 //! (RFC 9112, 6.1). The cost is one look at each line of a head.
 //! It must not know about sockets or services.
 
-use crate::limits::{HEAD_BYTES_MAX, PIPELINED_HEADS_MAX, TARGET_BYTES_MAX};
+use crate::limits::{HEAD_BUFFER_BYTES_MIN, PIPELINED_HEADS_MAX, TARGET_BYTES_MAX};
 use hyper::StatusCode;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -32,8 +32,9 @@ pub(super) struct Head {
 }
 
 /// Where one connection's bytes stand: in a head, in a body, or behind what is understood.
-#[derive(Default)]
 pub(super) struct Framing {
+    /// What hyper holds at most, twice.
+    part_bytes_max: usize,
     /// The head read last and not asked for yet; nearly always the only one.
     next: Cell<Option<Head>>,
     /// Heads of pipelined requests behind it.
@@ -46,6 +47,17 @@ pub(super) struct Framing {
 }
 
 impl Framing {
+    pub fn new(head_bytes_max: usize) -> Self {
+        Framing {
+            part_bytes_max: 2 * head_bytes_max.max(HEAD_BUFFER_BYTES_MIN),
+            next: Cell::default(),
+            later: RefCell::default(),
+            body_left: Cell::default(),
+            part: RefCell::default(),
+            lost: Cell::default(),
+        }
+    }
+
     /// Takes note of bytes just received, in their order.
     pub fn received(&self, mut bytes: &[u8]) {
         loop {
@@ -102,7 +114,7 @@ impl Framing {
 
     fn keep(&self, part: &mut Vec<u8>, bytes: &[u8]) {
         // hyper stops reading at the same size, so this is never reached through it.
-        if part.len() + bytes.len() > 2 * HEAD_BYTES_MAX {
+        if part.len() + bytes.len() > self.part_bytes_max {
             self.lost.set(true);
             part.clear();
         } else {

@@ -81,7 +81,7 @@ fn answering<S: Service>(
     let (worker, state) = (worker.clone(), state.clone());
     hyper::service::service_fn(move |mut request: Request<Incoming>| {
         let head = state.framing.next(request.body().size_hint().exact());
-        let judged = door::judge_h1(&mut request, head);
+        let judged = door::judge_h1(&mut request, head, worker.options.headers_max);
         let in_flight = InFlight::begin(&state, !request.body().is_end_stream());
         let (worker, state) = (worker.clone(), state.clone());
         async move {

@@ -13,11 +13,11 @@ use super::io::Lent;
 use super::stats::Closed;
 use super::transport::Transport;
 use super::worker::Worker;
-use super::{Service, door};
+use super::{ListenOptions, Service, door};
 use crate::limits::{
-    H2_CANCELLED_MAX, H2_CONNECTION_WINDOW_BYTES, H2_FRAME_BYTES_MAX, H2_HEADER_LIST_BYTES_MAX,
-    H2_LOCAL_RESETS_MAX, H2_PENDING_RESETS_MAX, H2_PING_MS, H2_PONG_MS, H2_SEND_BYTES_MAX,
-    H2_STREAM_WINDOW_BYTES, H2_STREAMS_MAX, H2_TABLE_BYTES_MAX,
+    H2_CANCELLED_MAX, H2_CONNECTION_WINDOW_BYTES, H2_FRAME_BYTES_MAX, H2_LOCAL_RESETS_MAX,
+    H2_PENDING_RESETS_MAX, H2_PING_MS, H2_PONG_MS, H2_SEND_BYTES_MAX, H2_STREAM_WINDOW_BYTES,
+    H2_TABLE_BYTES_MAX,
 };
 use bytes::Bytes;
 use hyper::body::{Frame, Incoming, SizeHint};
@@ -50,7 +50,7 @@ pub(super) async fn drive<S: Service>(
     let io = Lent::new(lent.clone(), worker.buffers.clone());
     let streams = state.streams.get_or_init(Rc::default);
     let service = answering(worker, peer, state, streams);
-    let http = builder(Streaming(streams.clone()));
+    let http = builder(Streaming(streams.clone()), &worker.options);
     let mut conn = Box::new(http.serve_connection(io, service));
     let mut told = false;
     let end = poll_fn(|cx| {
@@ -74,11 +74,12 @@ pub(super) async fn drive<S: Service>(
     (end, Rc::into_inner(lent).map(RefCell::into_inner))
 }
 
-fn builder(exec: Streaming) -> http2::Builder<Streaming> {
+fn builder(exec: Streaming, options: &ListenOptions) -> http2::Builder<Streaming> {
+    let head_bytes_max = u32::try_from(options.head_bytes_max).unwrap_or(u32::MAX);
     let mut http = http2::Builder::new(exec);
     http.timer(TokioTimer::new())
-        .max_concurrent_streams(H2_STREAMS_MAX)
-        .max_header_list_size(H2_HEADER_LIST_BYTES_MAX)
+        .max_concurrent_streams(options.streams_max)
+        .max_header_list_size(head_bytes_max)
         .header_table_size(H2_TABLE_BYTES_MAX)
         .max_pending_accept_reset_streams(H2_PENDING_RESETS_MAX)
         .max_local_error_reset_streams(H2_LOCAL_RESETS_MAX)
@@ -100,7 +101,7 @@ fn answering<S: Service>(
 ) -> impl HttpService<Incoming, ResBody = Tracked, Error = Infallible> + use<S> {
     let (worker, state, streams) = (worker.clone(), state.clone(), streams.clone());
     hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        let judged = door::judge_h2(&mut request);
+        let judged = door::judge_h2(&mut request, worker.options.headers_max);
         let in_flight = InFlight::begin(&state, &streams);
         let worker = worker.clone();
         async move {

@@ -63,6 +63,12 @@ pub struct ListenOptions {
     pub tls: Option<Tls>,
     /// Also HTTP/2: agreed on in the handshake, or, on plain TCP, by who begins with its preface.
     pub http2: bool,
+    /// Bytes of a request's head. Of HTTP/2 they are counted as RFC 9113 does (6.5.2).
+    pub head_bytes_max: usize,
+    /// Header lines of a request.
+    pub headers_max: usize,
+    /// Streams of one HTTP/2 connection at once.
+    pub streams_max: u32,
     /// Handshakes of one worker at once; beyond it the oldest makes room.
     pub handshakes_max: usize,
     pub handshake_ms: u32,
@@ -89,6 +95,9 @@ impl ListenOptions {
             connections_max: limits::CONNECTIONS_MAX,
             tls: None,
             http2: false,
+            head_bytes_max: limits::HEAD_BYTES_MAX,
+            headers_max: limits::HEADERS_MAX,
+            streams_max: limits::H2_STREAMS_MAX,
             handshakes_max: limits::HANDSHAKES_MAX,
             handshake_ms: limits::HANDSHAKE_MS_DEFAULT,
             header_ms: limits::HEADER_MS_DEFAULT,

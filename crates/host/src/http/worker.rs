@@ -9,8 +9,8 @@ use super::stats::{Closed, HttpStats};
 use super::{ListenOptions, Service};
 use crate::drain::Drain;
 use crate::limits::{
-    ACCEPT_BURST_MAX, ACCEPT_PAUSE_MS, BACKLOG_CONNECTIONS, EVICT_LIST_MAX, HEAD_BYTES_MAX,
-    PARK_IDLE_MS, SWEEP_MS,
+    ACCEPT_BURST_MAX, ACCEPT_PAUSE_MS, BACKLOG_CONNECTIONS, EVICT_LIST_MAX, HEAD_BUFFER_BYTES_MIN,
+    HEADERS_MAX, PARK_IDLE_MS, SWEEP_MS,
 };
 use hyper::server::conn::http1;
 use std::cell::{Cell, RefCell};
@@ -32,7 +32,7 @@ pub(super) struct Worker<S> {
     /// What a TLS listener offers.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     pub http2_plain: bool,
-    options: ListenOptions,
+    pub options: ListenOptions,
     index: usize,
     stats: Arc<HttpStats>,
     started: Instant,
@@ -60,8 +60,12 @@ impl<S: Service> Worker<S> {
         // `pipeline_flush`: with it, an answer stays in the buffer while bytes of a further
         // request are there, be they incomplete or the very garbage that is answered with 400.
         http.header_read_timeout(None)
-            .max_buf_size(HEAD_BYTES_MAX)
-            .max_header_size(HEAD_BYTES_MAX);
+            .max_buf_size(options.head_bytes_max.max(HEAD_BUFFER_BYTES_MIN))
+            .max_header_size(options.head_bytes_max);
+        // Below hyper's own bound the door counts; above it hyper takes memory for each head.
+        if options.headers_max > HEADERS_MAX {
+            http.max_headers(options.headers_max);
+        }
         let mut last_request = http.clone();
         last_request.keep_alive(false);
         Rc::new(Worker {
@@ -188,7 +192,7 @@ impl<S: Service> Worker<S> {
             // The evicted one goes at its next turn: one above the cap until then.
             self.stats.open_above();
         }
-        let state = ConnState::new(self.clock.clone());
+        let state = ConnState::new(self.clock.clone(), self.options.head_bytes_max);
         if self.draining.get() {
             state.order(Order::Drain);
         }

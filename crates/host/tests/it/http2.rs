@@ -361,3 +361,35 @@ fn an_upgrade_is_not_for_http_2() {
     assert!(client.headers(1, END_STREAM, &upgrade));
     assert_eq!(status_of(&client.expect(HEADERS).payload), 500);
 }
+
+#[test]
+fn a_listener_takes_as_much_as_it_says() {
+    let server = start(|o| (o.headers_max, o.head_bytes_max, o.streams_max) = (10, 1_024, 3));
+    let lines = |count: usize, value: &str| {
+        let headers = [vec![(":authority", "t")], vec![("x", value); count]].concat();
+        request("GET", "/", &headers)
+    };
+    let rows = [
+        ("as many lines as may be", lines(10, "y"), 200),
+        ("one more", lines(11, "y"), 431),
+        ("as many bytes", lines(1, &"y".repeat(700)), 200),
+        ("more", lines(1, &"y".repeat(1_024)), 431),
+    ];
+    for (what, block, status) in rows {
+        let mut client = Frames::connect(server.addr, &[]);
+        assert!(client.headers(1, END_STREAM, &block));
+        let head = client.expect(HEADERS);
+        assert_eq!(status_of(&head.payload), status, "{what}");
+    }
+    let mut client = Frames::connect(server.addr, &[]);
+    let gate = request("GET", "/gate", &[(":authority", "t")]);
+    for stream in [1, 3, 5, 7] {
+        assert!(client.headers(stream, END_STREAM, &gate));
+    }
+    let refused = client.expect(RST_STREAM);
+    assert_eq!(
+        (refused.stream, &refused.payload[..]),
+        (7, &[0, 0, 0, 7][..])
+    );
+    until("the others are in flight", || server.waiting_at_gate() == 3);
+}

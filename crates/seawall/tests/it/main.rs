@@ -19,6 +19,7 @@ mod gateway_limits;
 mod gateway_mark;
 mod gateway_pages;
 mod gateway_recorder;
+mod gateway_listener;
 mod gateway_reload;
 mod gateway_room;
 mod gateway_routes;

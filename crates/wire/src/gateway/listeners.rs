@@ -80,8 +80,6 @@ mapping! {
         header_timeout: Duration = span(100, 5 * 60_000), Need::Or("5s");
         /// From the connection to the first byte.
         first_byte_timeout: Duration = span(100, 5 * 60_000), Need::Or("10s");
-        /// From the head to the end of the body.
-        body_timeout: Duration = span(100, HOURS), Need::Or("30s");
         /// Between two requests of a connection.
         idle_timeout: Duration = span(100, HOURS), Need::Or("60s");
     }

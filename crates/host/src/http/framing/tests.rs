@@ -1,6 +1,7 @@
 //! Heads that two programs could read differently.
 
 use super::{Framing, Head, Length};
+use crate::limits::HEAD_BYTES_MAX;
 use hyper::StatusCode;
 use proptest::prelude::*;
 
@@ -8,7 +9,7 @@ const BAD: Option<StatusCode> = Some(StatusCode::BAD_REQUEST);
 
 /// All heads that these bytes hold, sent in the given pieces.
 fn heads<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Head> {
-    let framing = Framing::default();
+    let framing = Framing::new(HEAD_BYTES_MAX);
     pieces.into_iter().for_each(|piece| framing.received(piece));
     let later = framing.later.take();
     framing.next.get().into_iter().chain(later).collect()
@@ -132,7 +133,7 @@ fn a_stream_means_the_same_however_it_is_cut() {
 
 #[test]
 fn readings_that_differ_are_no_request() {
-    let framing = Framing::default();
+    let framing = Framing::new(HEAD_BYTES_MAX);
     assert_eq!(framing.next(Some(0)), None, "nothing has been received");
     framing.received(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nabGET / HTTP/1.1\r\n\r\n");
     assert!(framing.next(Some(2)).is_some());
@@ -143,14 +144,14 @@ fn readings_that_differ_are_no_request() {
 
 #[test]
 fn what_is_kept_is_bounded() {
-    let framing = Framing::default();
+    let framing = Framing::new(HEAD_BYTES_MAX);
     let endless = [b'x'; 4 * 1_024];
     (0..64).for_each(|_| framing.received(&endless));
-    assert!(framing.part.borrow().len() <= 2 * crate::limits::HEAD_BYTES_MAX);
+    assert!(framing.part.borrow().len() <= 2 * HEAD_BYTES_MAX);
     framing.received(b"\r\n\r\n");
     assert_eq!(framing.next(Some(0)), None);
 
-    let framing = Framing::default();
+    let framing = Framing::new(HEAD_BYTES_MAX);
     (0..10_000).for_each(|_| framing.received(b"GET / HTTP/1.1\r\n\r\n"));
     assert_eq!(
         framing.later.borrow().len(),
