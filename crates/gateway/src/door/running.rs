@@ -536,12 +536,10 @@ impl Door {
     pub fn not_done(&self) -> Vec<String> {
         let running = self.running();
         let gateway = &running.written.gateway;
-        let rows = [
-            (
-                gateway.cluster.is_some() && !crate::cluster::CAN_GOSSIP,
-                "cluster",
-            ),
-        ];
+        let rows = [(
+            gateway.cluster.is_some() && !crate::cluster::CAN_GOSSIP,
+            "cluster",
+        )];
         let wanted = rows.iter().filter(|(is, _)| *is);
         wanted
             .map(|(_, what)| format!("{what}: read and checked, not done by this version"))
