@@ -33,6 +33,7 @@ pub struct DoorFigures {
     pub served: u64,
     pub held_in_room: u64,
     pub by_switch: u64,
+    pub admitted_share: Option<f64>,
     /// By code, only those that occurred.
     pub refused: BTreeMap<String, u64>,
     pub routes: Vec<DoorRoute>,
@@ -111,10 +112,30 @@ pub struct DoorSecond {
     pub refused_otherwise: u64,
     pub held_in_room: u64,
     pub by_switch: u64,
-    /// Served of what came, at most 1; `None` where nothing came.
+    /// What was neither refused nor held nor answered by a switch, of what came; `None` where
+    /// nothing came. Not `served` of `requests`: what takes long is served in a later second.
     pub admitted_share: Option<f64>,
     pub in_flight: Option<u64>,
     pub in_flight_limit: Option<u64>,
+}
+
+impl DoorSecond {
+    fn admitted_share(&self) -> Option<f64> {
+        let refused = self.rate_limited + self.shed + self.gone + self.refused_otherwise;
+        let kept_out = refused + self.held_in_room + self.by_switch;
+        let admitted = self.requests.saturating_sub(kept_out);
+        (self.requests > 0).then(|| crate::report::share(admitted, self.requests))
+    }
+    fn add(&mut self, other: &DoorSecond) {
+        self.requests += other.requests;
+        self.served += other.served;
+        self.rate_limited += other.rate_limited;
+        self.shed += other.shed;
+        self.gone += other.gone;
+        self.refused_otherwise += other.refused_otherwise;
+        self.held_in_room += other.held_in_room;
+        self.by_switch += other.by_switch;
+    }
 }
 
 /// Reads the door's counters until it is told to stop.

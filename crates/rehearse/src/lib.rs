@@ -3,7 +3,8 @@
 //!
 //! [`run`] takes what is to be rehearsed and gives a [`Report`]. A campaign, real orders and the
 //! crash test are one machine: `stage` plans, `run` starts and kills the shop, `load` sends,
-//! `follow` is the buyers, `door` notes what the front door says, `books` audits, `report` judges, `table` and `html` show.
+//! `follow` is the buyers, `door` notes what the front door says, `books` audits, `report`
+//! judges, `table` and `html` show.
 //!
 //! It must not know how the shop works: it speaks HTTP, sends signals and reads files.
 

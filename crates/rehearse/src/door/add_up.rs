@@ -138,6 +138,8 @@ impl Ledger {
                 ("served_total", []) => delta.served += more,
                 ("held_in_room_total", []) => delta.held_in_room += more,
                 ("by_switch_total", []) => delta.by_switch += more,
+                // Counted among the answers of switches.
+                ("refused_total", ["switched_off"]) => {}
                 ("refused_total", [code]) => {
                     let at = OF_CODES.iter().position(|known| known == code);
                     *match at {
@@ -249,10 +251,12 @@ impl Ledger {
             }
         }
         of_classes(figures, &self.classes);
+        let mut all = DoorSecond::default();
         for second in &mut figures.seconds {
-            let share = crate::report::share(second.served, second.requests).min(1.0);
-            second.admitted_share = (second.requests > 0).then_some(share);
+            second.admitted_share = second.admitted_share();
+            all.add(second);
         }
+        figures.admitted_share = all.admitted_share();
         Ok(self.figures)
     }
 }
@@ -314,5 +318,7 @@ fn of_classes(figures: &mut DoorFigures, known: &BTreeMap<String, String>) {
     routes.sort_by(|a, b| (b.requests, &a.name).cmp(&(a.requests, &b.name)));
     figures.routes = routes;
     let busy = |class: &DoorClass| class.requests + class.shed > 0;
-    figures.classes.retain(busy);
+    let classes = &mut figures.classes;
+    classes.retain(busy);
+    classes.sort_by(|a, b| (b.requests, &a.name).cmp(&(a.requests, &b.name)));
 }

@@ -3,16 +3,15 @@
 use super::{DoorFigures, DoorSecond};
 use crate::chart::{Kind, Series};
 use crate::limits::DOOR_ROWS_SHOWN_MAX;
-use crate::report::{share, thousands};
+use crate::report::thousands;
 use crate::table::{Section, pairs, percent};
 
 const TITLE: &str = "The front door, by its own count (the audit uses none of it)";
 
 pub(crate) fn sections(door: &DoorFigures) -> Vec<Section> {
-    let mut all = vec![overview(door), routes(door)];
-    if !door.rules.is_empty() {
-        all.push(rules(door));
-    }
+    let mut all = vec![overview(door), routes(door), classes(door), rules(door)];
+    // A door without rules, or one that did not tell its routes.
+    all.retain(|section| !section.rows.is_empty());
     all
 }
 
@@ -21,10 +20,9 @@ fn overview(door: &DoorFigures) -> Section {
     let mut row = |what: &str, value: String| rows.push((what.to_owned(), value));
     row("requests through the door", thousands(door.requests));
     row("served", thousands(door.served));
-    row(
-        "served, of what came",
-        percent(share(door.served, door.requests)),
-    );
+    if let Some(admitted) = door.admitted_share {
+        row("let in, of what came", percent(admitted));
+    }
     for (code, count) in &door.refused {
         let what = format!("refused: {code}{}", in_words(code));
         row(&what, thousands(*count));
@@ -50,9 +48,6 @@ fn overview(door: &DoorFigures) -> Section {
             row("overload control: may be under way", value);
             let peak = thousands(overload.in_flight_peak);
             row("overload control: under way, peak", peak);
-            for class in door.classes.iter().filter(|class| class.shed > 0) {
-                row(&format!("shed: {}", class.name), thousands(class.shed));
-            }
         }
         None => row("overload control", "off in this door".to_owned()),
     }
@@ -104,6 +99,19 @@ fn routes(door: &DoorFigures) -> Section {
         title: "The front door: routes",
         head: vec!["", "class", "requests", "refused", "failed (5xx)"],
         rows,
+    }
+}
+
+fn classes(door: &DoorFigures) -> Section {
+    let row = |class: &super::DoorClass| {
+        let mut cells = vec![class.name.clone()];
+        cells.extend([class.requests, class.refused, class.shed].map(thousands));
+        cells
+    };
+    Section {
+        title: "The front door: classes",
+        head: vec!["", "requests", "refused", "of them shed"],
+        rows: door.classes.iter().map(row).collect(),
     }
 }
 
@@ -170,11 +178,11 @@ pub(crate) fn charts(door: &DoorFigures) -> Vec<(&'static str, &'static str, Kin
         );
         let title = "Overload control at the front door: requests under way, as read each second";
         charts.push((title, "requests", Kind::Lines, lines.into()));
-        let share = series("served, of what came", "c2", |s| {
+        let share = series("let in, of what came", "c2", |s| {
             s.admitted_share.map_or(f64::NAN, |share| share * 100.0)
         });
         charts.push((
-            "Share that the front door served",
+            "Share that the front door let in",
             "%",
             Kind::Lines,
             vec![share],

@@ -154,6 +154,31 @@ fn switches_breakers_and_overload_control_are_noted() {
 }
 
 #[test]
+fn what_a_switch_shuts_is_counted_once() {
+    let reading = |shut: u64| {
+        Reading::parse(&format!(
+            "seawall_door_requests_total {}\nseawall_door_by_switch_total {shut}\n\
+             seawall_door_served_total 0\n\
+             seawall_door_refused_total{{code=\"switched_off\"}} {shut}\n\
+             seawall_door_refused_total{{code=\"no_route\"}} {shut}\n",
+            shut * 4
+        ))
+    };
+    let mut ledger = ledger();
+    ledger.enter(Some(&reading(0)), 0, None);
+    ledger.enter(Some(&reading(5)), 1_000_000, None);
+    let door = ledger.figures().unwrap();
+    let second = &door.seconds[0];
+    assert_eq!((second.by_switch, second.refused_otherwise), (5, 5));
+    // Ten of twenty; what is still under way is let in, though not served yet.
+    assert_eq!(
+        (second.admitted_share, door.admitted_share),
+        (Some(0.5), Some(0.5))
+    );
+    assert_eq!(door.refused["switched_off"], 5);
+}
+
+#[test]
 fn a_target_without_a_door_has_no_section_and_says_why() {
     let mut ledger = ledger();
     ledger.enter(Some(&Reading::parse("seawall_orders_total 3\n")), 0, None);
