@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Why there is no report.
@@ -166,10 +167,7 @@ fn run_own(stage: &Stage, seawall: &Path) -> Result<Ran, Failed> {
         start,
     )
     .map_err(Failed::Generator)?;
-    let thread = std::thread::Builder::new().name("generator".to_owned());
-    let thread = thread
-        .spawn(move || load.run())
-        .map_err(Failed::Generator)?;
+    let thread = generate(load)?;
     let kills = supervise(stage, &mut shop, &shared, start, || thread.is_finished());
     if kills.is_err() {
         shared.stop.store(true, Ordering::Relaxed);
@@ -234,10 +232,7 @@ fn run_elsewhere(stage: &Stage, running: &Running) -> Result<Ran, Failed> {
         start,
     )
     .map_err(Failed::Generator)?;
-    let thread = std::thread::Builder::new().name("generator".to_owned());
-    let thread = thread
-        .spawn(move || load.run())
-        .map_err(Failed::Generator)?;
+    let thread = generate(load)?;
     let mut progress = Progress::new(stage.quiet);
     while !thread.is_finished() {
         progress.tick(&shared, start, &stage.plan);
@@ -267,6 +262,11 @@ fn run_elsewhere(stage: &Stage, running: &Running) -> Result<Ran, Failed> {
         channel_seen,
         door: Err("What its front door did was not asked: only the shop's address is known."),
     })
+}
+
+fn generate(load: Load) -> Result<JoinHandle<io::Result<Outcome>>, Failed> {
+    let thread = std::thread::Builder::new().name("generator".to_owned());
+    thread.spawn(move || load.run()).map_err(Failed::Generator)
 }
 
 /// Kills and restarts at the planned moments and reports progress until the generator is done.
