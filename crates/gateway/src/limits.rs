@@ -131,8 +131,6 @@ pub const DUPLICATE_LIFE_S: u64 = 60;
 pub const SOLD_OUT_SKUS_MAX: usize = 1_000_000;
 /// Turned switches that operators can look up, in entries.
 pub const SWITCH_EVENTS_KEPT_ENTRIES: usize = 1_000;
-/// Requests of one tick whose latency is kept for the switches' p99.
-pub const LATENCIES_PER_TICK_REQUESTS_MAX: usize = 8_192;
 /// Bytes of a file that is an answer and stays in memory.
 pub const STATIC_FILE_BYTES_MAX: u64 = 4 << 20;
 /// Bytes of such a file that is also kept compressed: that is done when it is read, and takes some

@@ -2,14 +2,15 @@
 //! what the engine tells it about stock.
 
 use anyhow::anyhow;
-use gateway::door::{Door, InProcess, Sources};
+use gateway::door::{Door, InProcess, Session, Sources};
 use host::Drain;
-use host::http::{Body, Service};
+use host::http::Body;
+use hyper::Response;
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
-use hyper::{Request, Response};
+use sale::BuyerId;
 use shop::{Shop, ShopService};
-use std::net::SocketAddr;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -25,17 +26,30 @@ const TICK_LOOKS: u32 = 12;
 /// The shop as the door sees it.
 pub struct InShop(pub ShopService);
 
+/// A buyer's number in digits: the cheapest text, the same each time.
+#[derive(Clone, Copy, Debug)]
+pub struct Opaque(BuyerId);
+
+impl fmt::Display for Opaque {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(itoa::Buffer::new().format(self.0.0))
+    }
+}
+
 impl InProcess for InShop {
+    type Buyer = Opaque;
     fn is_called(&self, name: &str) -> bool {
         name == "shop"
     }
-    fn buyer(&self, parts: &Parts) -> Option<String> {
-        let buyer = shop::buyer(&self.0.0, parts)?;
-        // Opaque and the same each time; digits are the cheapest text.
-        Some(itoa::Buffer::new().format(buyer.0).to_owned())
+    fn buyer(&self, parts: &Parts) -> Option<Opaque> {
+        shop::buyer(&self.0.0, parts).map(Opaque)
     }
-    async fn call(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
-        self.0.call(request, peer).await
+    async fn call(&self, parts: Parts, body: Incoming, session: Session<Opaque>) -> Response<Body> {
+        let buyer = match session {
+            Session::Of(buyer) => buyer.map(|Opaque(buyer)| buyer),
+            Session::Unread => shop::buyer(&self.0.0, &parts),
+        };
+        self.0.answer(parts, body, buyer).await
     }
 }
 

@@ -11,20 +11,19 @@ use crate::shield::Shield;
 use crate::shop::Shop;
 use bytes::Bytes;
 use engine::Desk;
-use host::http::{Body, BodyError, Service, read_body};
+use host::http::{Body, BodyError, read_body};
 use hyper::body::Incoming;
 use hyper::header::{
     ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CONTENT_TYPE, COOKIE as COOKIE_HEADER, HOST,
     HeaderValue, IF_NONE_MATCH, ORIGIN, SET_COOKIE,
 };
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
 use sale::{BuyerId, Money, OrderId};
 use serde::Deserialize;
 use serde_json::json;
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,11 +57,16 @@ impl Front {
 #[derive(Clone, Debug)]
 pub struct ShopService(pub Rc<Front>);
 
-impl Service for ShopService {
-    async fn call(&self, request: Request<Incoming>, _peer: SocketAddr) -> Response<Body> {
-        let (parts, body) = request.into_parts();
+impl ShopService {
+    /// `buyer` is whose session the request carries, as [`buyer`] tells.
+    pub async fn answer(
+        &self,
+        parts: Parts,
+        body: Incoming,
+        buyer: Option<BuyerId>,
+    ) -> Response<Body> {
         if parts.method == Method::POST && parts.uri.path() == "/v1/orders" {
-            return place(&self.0, &parts, body).await;
+            return place(&self.0, &parts, body, buyer).await;
         }
         let head = parts.method == Method::HEAD;
         let mut answer = Box::pin(route(&self.0, &parts, body)).await;
@@ -180,11 +184,14 @@ fn write_allowed(front: &Front, parts: &Parts) -> Result<BuyerId, Problem> {
     Ok(buyer)
 }
 
-async fn place(front: &Front, parts: &Parts, body: Incoming) -> Answer {
-    let asked = write_allowed(front, parts).and_then(|buyer| {
+async fn place(front: &Front, parts: &Parts, body: Incoming, buyer: Option<BuyerId>) -> Answer {
+    let asked = || {
+        let buyer = buyer.ok_or(Problem::from(Code::Unauthenticated))?;
+        same_site(front, parts)?;
         is_json(parts)?;
-        Ok((buyer, key(parts)?))
-    });
+        Ok::<_, Problem>((buyer, key(parts)?))
+    };
+    let asked = asked();
     let (buyer, key) = match asked {
         Ok(asked) => asked,
         Err(problem) => return problem.answer(),
@@ -324,7 +331,7 @@ async fn call(
             }
             None => Err(Problem::new(Code::NotFound).detail("No product has this code.")),
         },
-        Api::Place => Ok(place(front, parts, body).await),
+        Api::Place => Ok(place(front, parts, body, buyer(front, parts)).await),
         Api::PlaceBatch => place_batch(front, parts, body).await,
         Api::Orders => {
             let buyer = signed_in(front, parts)?;

@@ -2,6 +2,7 @@
 //! limits, overload control, breakers, filters, switches.
 
 use super::Counts;
+use super::endings::Endings;
 use super::running::Running;
 use super::shares::Shares;
 use crate::cluster::{Budget, CAN_GOSSIP};
@@ -42,10 +43,7 @@ struct Seen {
     at: Nanos,
     requests: u64,
     shed: u64,
-    /// Since the last tick, in milliseconds.
-    latencies_ms: Vec<u32>,
-    ended: u64,
-    ended_badly: u64,
+    ended: Endings,
 }
 
 /// Everything that a request took and must give back.
@@ -56,6 +54,18 @@ pub(super) struct Taken {
     pub breaker: Option<(usize, BreakerTicket)>,
     pub duplicate: Option<DuplicateTicket>,
     pub generation: u64,
+}
+
+impl Taken {
+    /// `None` if nothing has to be given back.
+    pub fn boxed(self) -> Option<Box<Taken>> {
+        let slots = self
+            .permit
+            .as_ref()
+            .is_some_and(|permit| !permit.is_empty());
+        let any = slots || self.overload.is_some() || self.duplicate.is_some();
+        (any || self.breaker.is_some()).then(|| Box::new(self))
+    }
 }
 
 /// Why a request does not go on.
@@ -201,13 +211,6 @@ impl Books {
     pub fn give_back(&mut self, taken: Taken, now: Nanos, latency: Nanos, ended: Ended) {
         if let Some(permit) = taken.permit {
             self.limits.release(permit);
-            self.seen.ended += 1;
-            self.seen.ended_badly += u64::from(matches!(ended, Ended::Failed | Ended::TimedOut));
-            if self.seen.latencies_ms.len() < crate::limits::LATENCIES_PER_TICK_REQUESTS_MAX {
-                self.seen
-                    .latencies_ms
-                    .push(u32::try_from(latency.0 / 1_000_000).unwrap_or(u32::MAX));
-            }
         }
         if let (Some(permit), Some(overload)) = (taken.overload, &mut self.overload) {
             overload.done(now, permit, latency, ended);
@@ -240,19 +243,15 @@ impl Books {
         let requests = counts.requests.load(Ordering::Relaxed);
         let shed = counts.shed();
         let came = requests - seen.requests;
-        seen.latencies_ms.sort_unstable();
-        let p99 = seen
-            .latencies_ms
-            .get((seen.latencies_ms.len().saturating_sub(1)) * 99 / 100)
-            .copied()
-            .unwrap_or(0);
+        let all = counts.endings.now();
+        let ended = all.since(&seen.ended);
         let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
         let in_flight = self.overload.as_ref().map_or(0, |o| o.view().in_flight);
         // In the order of `config::switches::METRICS`.
         let values = [
             cpu_share,
-            f64::from(p99),
-            share(seen.ended_badly, seen.ended),
+            ended.quantile_ms(0.99),
+            share(ended.badly, ended.count()),
             f64::from(in_flight),
             if span_s > 0.0 {
                 came as f64 / span_s
@@ -270,10 +269,8 @@ impl Books {
             at: now.nanos,
             requests,
             shed,
-            latencies_ms: std::mem::take(&mut seen.latencies_ms),
-            ..Seen::default()
+            ended: all,
         };
-        seen.latencies_ms.clear();
     }
 }
 

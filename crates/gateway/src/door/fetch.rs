@@ -7,7 +7,7 @@ use super::held::Held;
 use super::late::Late;
 use super::line::Told;
 use super::serve::{blame, ended};
-use super::service::{InProcess, Local};
+use super::service::{InProcess, Local, Session};
 use super::{Door, running};
 use crate::config::TargetSpec;
 use crate::headers::Client;
@@ -19,7 +19,6 @@ use hyper::header::HeaderMap;
 use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode};
 use std::fmt;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -41,7 +40,6 @@ pub(super) struct Fetch<S> {
     /// Of the route.
     pub place: usize,
     pub client: Client,
-    pub peer: SocketAddr,
     pub payer: Payer,
 }
 
@@ -82,15 +80,15 @@ impl<S: InProcess> Fetch<S> {
             }
         };
         let held = self.held(pool)?;
-        let request = Request::from_parts(parts, body);
         let Some(pool) = pool else {
-            let answer = self.service.call(request, self.peer).await;
+            let answer = self.service.call(parts, body, Session::Unread).await;
             held.tell(ended(&answer, true));
             self.door.counts.served.fetch_add(1, Ordering::Relaxed);
             return Ok(answer);
         };
         let target = self.local.targets.get(pool).and_then(Option::as_ref);
         let target = target.ok_or(NoAnswer::Nobody)?;
+        let request = Request::from_parts(parts, body);
         let ctx = context(&running, self.place, self.client, &held);
         self.forward(request, target, ctx, &held).await
     }

@@ -6,22 +6,26 @@ use guard::{Ended, Nanos};
 use std::cell::Cell;
 use std::sync::Arc;
 
-/// Dropped with the last byte of the answer, or when the client goes away.
+/// Given back with [`Held::end`], or dropped with the last byte of a relayed answer, or when the
+/// client goes away.
 pub(super) struct Held {
     door: Arc<Door>,
-    taken: Cell<Taken>,
+    /// Nothing, for most: then giving back takes no lock.
+    taken: Option<Box<Taken>>,
     began: Nanos,
     /// When the head of the answer was there, and how it ended.
     told: Cell<Option<(Nanos, Ended)>>,
+    over: bool,
 }
 
 impl Held {
     pub fn new(door: Arc<Door>, taken: Taken, began: Nanos) -> Held {
         Held {
             door,
-            taken: Cell::new(taken),
+            taken: taken.boxed(),
             began,
             told: Cell::new(None),
+            over: false,
         }
     }
 
@@ -29,14 +33,30 @@ impl Held {
     pub fn tell(&self, ended: Ended) {
         self.told.set(Some((self.door.clocks.now(), ended)));
     }
+
+    /// The whole of it is done now.
+    pub fn end(mut self, ended: Ended) {
+        let now = self.door.clocks.now();
+        self.give_back(now, now, ended);
+    }
+
+    fn give_back(&mut self, at: Nanos, now: Nanos, ended: Ended) {
+        self.over = true;
+        let latency = at.since(self.began);
+        self.door.counts.ended(latency, ended);
+        if let Some(taken) = self.taken.take() {
+            self.door.books().give_back(*taken, now, latency, ended);
+        }
+    }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
+        if self.over {
+            return;
+        }
         let now = self.door.clocks.now();
         let (at, ended) = self.told.get().unwrap_or((now, Ended::Dropped));
-        let latency = at.since(self.began);
-        let taken = self.taken.take();
-        self.door.books().give_back(taken, now, latency, ended);
+        self.give_back(at, now, ended);
     }
 }

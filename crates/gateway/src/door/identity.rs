@@ -2,6 +2,7 @@
 //! signed tokens, headers of trusted proxies, cookies. What is not believed counts as absent.
 
 use super::Hasher;
+use super::service::{InProcess, Session};
 use crate::config::{Digest, SkuPlace, channel, network, normal, parts};
 use crate::headers::Client;
 use base64::Engine as _;
@@ -13,6 +14,7 @@ use hyper::http::request::Parts;
 use jsonwebtoken::{DecodingKey, Validation};
 use sha2::Sha256;
 use std::borrow::Cow;
+use std::fmt;
 use std::path::Path;
 use wire::gateway::listeners::{self as written, Algorithm, Buyer};
 
@@ -74,12 +76,47 @@ pub enum IdentityError {
 }
 
 /// What was found out about one request.
-#[derive(Debug, Default)]
-pub(super) struct Known {
-    /// As it stands in tokens and cookies, for the waiting room.
-    pub buyer: Option<String>,
+#[derive(Debug)]
+pub(super) struct Known<B> {
+    buyer: Option<Name<B>>,
+    /// What the service in this process said, if it was asked.
+    pub session: Session<B>,
     /// A cookie for a device that had none.
     pub device_cookie: Option<HeaderValue>,
+}
+
+#[derive(Debug)]
+enum Name<B> {
+    OfService(B),
+    /// As it stands in tokens, headers and cookies.
+    Text(String),
+}
+
+impl<B: fmt::Display> Known<B> {
+    /// The buyer's opaque text, for waiting rooms.
+    pub fn text(&self) -> Option<String> {
+        Some(match self.buyer.as_ref()? {
+            Name::OfService(buyer) => buyer.to_string(),
+            Name::Text(text) => text.clone(),
+        })
+    }
+}
+
+/// Room on the stack for the text of a service's buyer; a longer one is put together on the heap.
+const BUYER_TEXT_BYTES: usize = 64;
+
+/// The digest of a buyer's text, without a string for it.
+fn digest(buyer: impl fmt::Display, hasher: &Hasher) -> Value {
+    use std::io::Write;
+    let mut room = [0; BUYER_TEXT_BYTES];
+    let mut left = &mut room[..];
+    if write!(left, "{buyer}").is_err() {
+        return hasher.text(&buyer.to_string());
+    }
+    let used = BUYER_TEXT_BYTES - left.len();
+    // Display writes text, so this is some.
+    let text = std::str::from_utf8(&room[..used]).unwrap_or_default();
+    hasher.text(text)
 }
 
 impl Identity {
@@ -104,26 +141,45 @@ impl Identity {
         })
     }
 
-    /// Fills in who asks. `of_service` asks a service in this process whose session it is.
-    pub fn find(
+    /// Fills in who asks. `service` is the one in this process, which knows its own sessions.
+    pub fn find<S: InProcess>(
         &self,
         facts: &mut Facts,
         parts: &Parts,
         client: &Client,
         hasher: &Hasher,
-        of_service: impl Fn(&str) -> Option<String>,
-    ) -> Known {
-        let mut known = Known::default();
+        service: &S,
+    ) -> Known<S::Buyer> {
+        let mut known = Known {
+            buyer: None,
+            session: Session::Unread,
+            device_cookie: None,
+        };
         facts.address = Some(hasher.address(network(client.address)));
         let trusted = client.peer_is_trusted;
+        let session = &mut known.session;
         known.buyer = self.buyers.iter().find_map(|from| match from {
-            From::Service(name) => of_service(name),
-            From::Jwt(jwt) => jwt.buyer(&parts.headers),
-            From::Header(name) if trusted => text(&parts.headers, name).map(str::to_owned),
+            From::Service(name) if service.is_called(name) => {
+                let buyer = service.buyer(parts);
+                *session = Session::Of(buyer);
+                buyer.map(Name::OfService)
+            }
+            From::Service(_) => None,
+            From::Jwt(jwt) => jwt.buyer(&parts.headers).map(Name::Text),
+            From::Header(name) if trusted => {
+                let text = text(&parts.headers, name);
+                text.map(|text| Name::Text(text.to_owned()))
+            }
             From::Header(_) => None,
-            From::Cookie(name) => cookie(&parts.headers, name).map(str::to_owned),
+            From::Cookie(name) => {
+                let text = cookie(&parts.headers, name);
+                text.map(|text| Name::Text(text.to_owned()))
+            }
         });
-        facts.buyer = known.buyer.as_deref().map(|buyer| hasher.text(buyer));
+        facts.buyer = known.buyer.as_ref().map(|buyer| match buyer {
+            Name::OfService(buyer) => digest(buyer, hasher),
+            Name::Text(text) => hasher.text(text),
+        });
         if let Some(device) = &self.device {
             let (value, cookie) = device.of(&parts.headers, hasher, client.scheme == "https");
             facts.device = value;

@@ -5,7 +5,7 @@ use super::held::Held;
 use super::late::Late;
 use super::line::Told;
 use super::serve::ended;
-use super::service::{DoorService, InProcess, Local, SHIELD};
+use super::service::{DoorService, InProcess, Local, SHIELD, Session};
 use crate::cache::{Cache, RouteCache};
 use crate::headers::Client;
 use crate::mark::RunId;
@@ -14,7 +14,6 @@ use host::http::{Body, BodyCut, Relayed};
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::header::{ACCEPT, HeaderMap};
 use hyper::{Request, Response};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,9 +21,9 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 /// Who came, and what that one holds.
-pub(super) struct Came<'a> {
+pub(super) struct Came<'a, B> {
     pub client: Client,
-    pub peer: SocketAddr,
+    pub session: Session<B>,
     pub held: Rc<Held>,
     pub late: Option<Late>,
     pub told: &'a Told,
@@ -37,7 +36,7 @@ impl<S: InProcess> DoorService<S> {
         place: usize,
         (cache, route): (&Cache, &Arc<RouteCache>),
         request: Request<Incoming>,
-        came: Came<'_>,
+        came: Came<'_, S::Buyer>,
     ) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let apart = apart(route, &parts.headers, came.told);
@@ -63,7 +62,6 @@ impl<S: InProcess> DoorService<S> {
             local: Rc::clone(local),
             place,
             client: came.client,
-            peer: came.peer,
             payer: match came.late {
                 Some(late) => Payer::Late(late),
                 None => Payer::Paid(Rc::clone(&came.held)),

@@ -12,6 +12,7 @@ mod admin;
 mod answers;
 mod books;
 mod ending;
+mod endings;
 mod extras;
 mod fetch;
 mod held;
@@ -34,7 +35,7 @@ pub use admin::Administration;
 pub use metrics::DoorMetrics;
 pub use outside::Terms;
 pub use running::{DoorError, Sources};
-pub use service::{DoorService, InProcess, NoService};
+pub use service::{DoorService, InProcess, NoService, Session};
 
 use crate::room::Now;
 use books::Books;
@@ -109,6 +110,7 @@ pub struct Counts {
     pub refused: [AtomicU64; wire::problem::DoorCode::ALL.len()],
     pub held_in_room: AtomicU64,
     pub by_switch: AtomicU64,
+    endings: endings::Counter,
 }
 
 impl Counts {
@@ -116,6 +118,10 @@ impl Counts {
     fn shed(&self) -> u64 {
         let place = wire::problem::DoorCode::Shed as usize;
         self.refused[place].load(Ordering::Relaxed)
+    }
+    /// A request that was let in is over.
+    fn ended(&self, latency: Nanos, ended: guard::Ended) {
+        self.endings.add(latency, ended);
     }
     fn refuse(&self, code: wire::problem::DoorCode) {
         self.refused[code as usize].fetch_add(1, Ordering::Relaxed);

@@ -73,7 +73,6 @@ async fn page<S: InProcess>(
         proxy: Rc::clone(proxy),
         place,
         client,
-        peer,
         payer: Payer::Late(late),
         local,
     };

@@ -27,7 +27,7 @@ impl<S: InProcess> DoorService<S> {
         local: &Rc<Local>,
         id: RouteId,
         request: Request<Incoming>,
-        came: Came<'_>,
+        came: Came<'_, S::Buyer>,
     ) -> Response<Body> {
         let place = usize::from(id.0);
         match local.running.extras.route(place) {
@@ -44,7 +44,7 @@ impl<S: InProcess> DoorService<S> {
         place: usize,
         extra: &RouteExtra,
         request: Request<Incoming>,
-        came: Came<'_>,
+        came: Came<'_, S::Buyer>,
     ) -> Response<Body> {
         let running = &*local.running;
         if let (Some(cache), Some(route)) = (&running.extras.cache, &extra.cache) {
@@ -65,15 +65,21 @@ impl<S: InProcess> DoorService<S> {
         local: &Rc<Local>,
         place: usize,
         request: Request<Incoming>,
-        came: Came<'_>,
+        came: Came<'_, S::Buyer>,
     ) -> Response<Body> {
         let running = &*local.running;
         let Came {
-            client, peer, held, ..
+            client,
+            held,
+            session,
+            ..
         } = came;
         let route = &running.compiled.routes[place];
         let answer = match &route.target {
-            TargetSpec::Service(_) => self.service.call(request, peer).await,
+            TargetSpec::Service(_) => {
+                let (parts, body) = request.into_parts();
+                self.service.call(parts, body, session).await
+            }
             TargetSpec::Pool(pool) => {
                 let Some(Some(target)) = local.targets.get(*pool) else {
                     let no = No::new(DoorCode::NoRoute, "The pool of this route is gone.");
@@ -92,7 +98,10 @@ impl<S: InProcess> DoorService<S> {
                 answer.unwrap_or_else(|| Response::new(Body::Empty))
             }
         };
-        held.tell(ended(&answer, true));
+        held.tell(ended(
+            &answer,
+            matches!(route.target, TargetSpec::Service(_)),
+        ));
         self.door.counts.served.fetch_add(1, Ordering::Relaxed);
         answer
     }

@@ -2,7 +2,7 @@
 
 use super::acts::Acts;
 use super::answers::{self, No};
-use super::books::{self, Taken};
+use super::books;
 use super::ending::Ending;
 use super::held::Held;
 use super::identity;
@@ -12,6 +12,7 @@ use super::line::{Line, Told};
 use super::note::broken_off;
 use super::render;
 use super::running::{Ready, Running};
+use super::serve::ended;
 use super::{Counts, Door};
 use crate::access_log::AccessWriter;
 use crate::config::{Asked, RouteSpec, TargetSpec, method};
@@ -28,6 +29,7 @@ use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, SET_COOKIE};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -40,15 +42,28 @@ pub const SHIELD: HeaderName = HeaderName::from_static("seawall-shield");
 
 /// A service in this process that routes may end at.
 pub trait InProcess: 'static {
+    /// A buyer as the service names one: opaque, the same each time.
+    type Buyer: Copy + fmt::Display + 'static;
     /// Whether it goes by this name in routes.
     fn is_called(&self, name: &str) -> bool;
-    /// Whose session a request carries, as an opaque text.
-    fn buyer(&self, parts: &Parts) -> Option<String>;
+    /// Whose session a request carries.
+    fn buyer(&self, parts: &Parts) -> Option<Self::Buyer>;
+    /// `session` is what `buyer` said of these parts, so that nobody has to verify it twice.
     fn call(
         &self,
-        request: Request<Incoming>,
-        peer: SocketAddr,
+        parts: Parts,
+        body: Incoming,
+        session: Session<Self::Buyer>,
     ) -> impl Future<Output = Response<Body>>;
+}
+
+/// What is known of a request's session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Session<B> {
+    /// Nobody has looked.
+    Unread,
+    /// Verified: whose it is; `None` if it is nobody's.
+    Of(Option<B>),
 }
 
 /// A door with nothing in its own process.
@@ -56,15 +71,16 @@ pub trait InProcess: 'static {
 pub struct NoService;
 
 impl InProcess for NoService {
+    type Buyer = u8;
     fn is_called(&self, _name: &str) -> bool {
         false
     }
-    fn buyer(&self, _parts: &Parts) -> Option<String> {
+    fn buyer(&self, _parts: &Parts) -> Option<u8> {
         None
     }
-    async fn call(&self, request: Request<Incoming>, _peer: SocketAddr) -> Response<Body> {
+    async fn call(&self, parts: Parts, _body: Incoming, _session: Session<u8>) -> Response<Body> {
         let no = No::new(DoorCode::NoRoute, "No service of this name runs here.");
-        answers::refuse(&no, request.headers())
+        answers::refuse(&no, &parts.headers)
     }
 }
 
@@ -115,24 +131,30 @@ impl<S: InProcess> DoorService<S> {
     }
 
     /// Who asks, for what, and whether they may go on; by one configuration only.
-    fn decide(&self, local: &Local, parts: &Parts, peer: SocketAddr, told: &Told) -> Decided {
+    fn decide(
+        &self,
+        local: &Local,
+        parts: &Parts,
+        peer: SocketAddr,
+        told: &Told,
+    ) -> Decided<S::Buyer> {
         let (door, running) = (&self.door, &*local.running);
         let trusted = &running.compiled.trusted;
         let client = Client::of(&parts.headers, peer.ip(), self.tls, trusted);
         let mut facts = Facts::default();
-        let of_service = |name: &str| {
-            let known = self.service.is_called(name);
-            known.then(|| self.service.buyer(parts)).flatten()
-        };
         let known = running
             .identity
-            .find(&mut facts, parts, &client, &door.hasher, of_service);
+            .find(&mut facts, parts, &client, &door.hasher, &*self.service);
         told.client.set(client.address);
         told.buyer.set(facts.buyer);
+        // Rooms and recordings know buyers by their text; without them nobody needs it.
+        let named = !running.rooms.is_empty() || local.tap.is_some();
+        let buyer = named.then(|| known.text()).flatten();
+        let buyer = buyer.as_deref();
         if let Some(tap) = &local.tap {
-            self.record(tap, running, parts, known.buyer.as_deref(), told);
+            self.record(tap, running, parts, buyer, told);
         }
-        if let Some(answer) = self.of_rooms(running, parts, known.buyer.as_deref()) {
+        if let Some(answer) = self.of_rooms(running, parts, buyer) {
             return Decided::No(Box::new(answer));
         }
         let Some((id, route)) = find(running, parts) else {
@@ -143,17 +165,22 @@ impl<S: InProcess> DoorService<S> {
         };
         told.route.set(Some(id));
         complete(&mut facts, running, route, id, parts, &door.hasher);
-        let buyer = known.buyer.as_deref();
         let counts = &running.counts[usize::from(id.0)];
         match self.enter((local, told), route, id, &facts, parts, buyer) {
             Ok(entered) => {
                 counts.requests.fetch_add(1, Ordering::Relaxed);
-                Decided::Go(Box::new(Going {
+                let extras = Extras {
+                    device_cookie: known.device_cookie,
+                    ..entered.extras
+                };
+                Decided::Go(Going {
                     id,
                     client,
-                    entered,
-                    device_cookie: known.device_cookie,
-                }))
+                    held: entered.held,
+                    session: known.session,
+                    extras: extras.boxed(),
+                    late: entered.late,
+                })
             }
             Err(Turned::Again) => Decided::Again,
             Err(Turned::Answer(answer)) => {
@@ -167,31 +194,51 @@ impl<S: InProcess> DoorService<S> {
     async fn go(
         &self,
         local: &Rc<Local>,
-        mut request: Request<Incoming>,
-        peer: SocketAddr,
-        (going, told): (Going, &Told),
+        (mut parts, body): (Parts, Incoming),
+        (going, told): (Going<S::Buyer>, &Told),
     ) -> Response<Body> {
         // Nobody outside tells services what to leave out.
-        request.headers_mut().remove(SHIELD);
-        if let Some(features) = going.entered.shield {
-            request.headers_mut().insert(SHIELD, features);
+        parts.headers.remove(SHIELD);
+        let mut extras = going.extras;
+        if let Some(features) = extras.as_mut().and_then(|extras| extras.shield.take()) {
+            parts.headers.insert(SHIELD, features);
         }
-        let held = going.entered.held;
-        let came = Came {
-            client: going.client,
-            peer,
-            held,
-            late: going.entered.late,
-            told,
+        let Going { id, client, .. } = going;
+        let place = usize::from(id.0);
+        let running = &local.running;
+        let in_process = matches!(
+            running.compiled.routes[place].target,
+            TargetSpec::Service(_)
+        );
+        let mut answer = if in_process && running.extras.route(place).is_none() {
+            // What is held is given back when the answer is there.
+            let answer = self.service.call(parts, body, going.session).await;
+            going.held.end(ended(&answer, true));
+            self.door.counts.served.fetch_add(1, Ordering::Relaxed);
+            answer
+        } else {
+            let came = Came {
+                client,
+                session: going.session,
+                held: Rc::new(going.held),
+                late: going.late,
+                told,
+            };
+            let request = Request::from_parts(parts, body);
+            // Boxed: what a relay keeps must not make every request's future large.
+            Box::pin(self.serve(local, id, request, came)).await
         };
-        let mut answer = self.serve(local, going.id, request, came).await;
         if answer.status().is_server_error() {
-            let counts = &local.running.counts[usize::from(going.id.0)];
+            let counts = &local.running.counts[usize::from(id.0)];
             counts.failed.fetch_add(1, Ordering::Relaxed);
         }
-        let cookies = [going.device_cookie, going.entered.cookie];
-        for cookie in cookies.into_iter().flatten() {
-            answer.headers_mut().append(SET_COOKIE, cookie);
+        if let Some(extras) = extras {
+            for cookie in [extras.device_cookie, extras.room_cookie]
+                .into_iter()
+                .flatten()
+            {
+                answer.headers_mut().append(SET_COOKIE, cookie);
+            }
         }
         answer
     }
@@ -286,9 +333,12 @@ impl<S: InProcess> DoorService<S> {
         };
         match asked {
             Ok(taken) => Ok(Entered {
-                held: self.held(taken, now.nanos),
-                cookie,
-                shield: acts.shield(running),
+                held: Held::new(Arc::clone(door), taken, now.nanos),
+                extras: Extras {
+                    room_cookie: cookie,
+                    shield: acts.shield(running),
+                    device_cookie: None,
+                },
                 late: late.then(|| Late::of(facts, acts.stale)),
             }),
             Err(books::No::Limit(refusal)) => {
@@ -313,10 +363,6 @@ impl<S: InProcess> DoorService<S> {
             )),
         }
     }
-
-    fn held(&self, taken: Taken, now: guard::Nanos) -> Rc<Held> {
-        Rc::new(Held::new(Arc::clone(&self.door), taken, now))
-    }
 }
 
 impl<S: InProcess> Service for DoorService<S> {
@@ -339,10 +385,7 @@ impl<S: InProcess> Service for DoorService<S> {
         };
         let answer = match decided {
             Decided::Go(going) => match self.body(body, &told).await {
-                Some(body) => {
-                    let request = Request::from_parts(parts, body);
-                    self.go(&local, request, peer, (*going, &told)).await
-                }
+                Some(body) => self.go(&local, (parts, body), (going, &told)).await,
                 None => answers::refuse(&broken_off(), &parts.headers),
             },
             Decided::No(answer) => *answer,
@@ -384,18 +427,36 @@ impl Local {
     }
 }
 
-enum Decided {
-    Go(Box<Going>),
+enum Decided<B> {
+    Go(Going<B>),
     No(Box<Response<Body>>),
     /// The configuration was swapped meanwhile.
     Again,
 }
 
-struct Going {
+struct Going<B> {
     id: RouteId,
     client: Client,
-    entered: Entered,
+    held: Held,
+    session: Session<B>,
+    extras: Option<Box<Extras>>,
+    late: Option<Late>,
+}
+
+/// What few requests have.
+#[derive(Default)]
+struct Extras {
     device_cookie: Option<HeaderValue>,
+    room_cookie: Option<HeaderValue>,
+    /// Features that the service should leave out.
+    shield: Option<HeaderValue>,
+}
+
+impl Extras {
+    fn boxed(self) -> Option<Box<Extras>> {
+        let any = self.device_cookie.is_some() || self.room_cookie.is_some();
+        (any || self.shield.is_some()).then(|| Box::new(self))
+    }
 }
 
 enum Turned {
@@ -405,9 +466,8 @@ enum Turned {
 
 /// What a request got on its way in.
 struct Entered {
-    held: Rc<Held>,
-    cookie: Option<HeaderValue>,
-    shield: Option<HeaderValue>,
+    held: Held,
+    extras: Extras,
     /// It may be answered from what is kept, and has not paid for more.
     late: Option<Late>,
 }
