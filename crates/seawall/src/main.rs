@@ -12,6 +12,7 @@ mod rehearse;
 mod rls;
 mod schema;
 mod seed;
+mod traffic;
 mod up;
 
 use clap::{Parser, Subcommand};
@@ -69,6 +70,17 @@ enum Verb {
     ///
     /// Example: seawall rehearse examples/double11/campaign.yaml
     Rehearse(rehearse::Args),
+    /// Look at recorded traffic: access logs, HAR, GoReplay, the gateway's recorder.
+    Traffic {
+        #[command(subcommand)]
+        what: traffic::What,
+    },
+    /// How much of the recorded production a run or a list of endpoints stands for.
+    ///
+    /// Exit 0; 99: below --min; 2: nothing could be compared; 64: a file cannot be read.
+    ///
+    /// Example: seawall coverage production.log rehearsal.log --min 65
+    Coverage(traffic::CoverageArgs),
     /// Check the draw of a waiting room, from published files alone.
     Queue {
         #[command(subcommand)]
@@ -112,6 +124,8 @@ fn main() -> ExitCode {
         Verb::Journal { what } => inspect::run(&what),
         Verb::Rebuild { what } => inspect::rebuild(&what),
         Verb::Rehearse(args) => rehearse::run(&args),
+        Verb::Traffic { what } => traffic::run(&what),
+        Verb::Coverage(args) => traffic::coverage(&args),
         Verb::Queue { what } => queue::run(&what),
         Verb::Bench { what } => bench::run(&what),
     };

@@ -1,5 +1,5 @@
-//! HAR 1.2, as browsers save it: one JSON document, of which the elements of `log.entries` are taken
-//! one by one, so that a large recording is never held whole. A broken entry is refused and the
+//! HAR 1.2, as browsers save it: one JSON document, of which the elements of `log.entries` are
+//! taken one by one, so that a large recording is never held whole. A broken entry is refused and the
 //! next one is read. The browser is one client. It must not know files.
 
 use crate::error::{ReadError, Why};

@@ -48,7 +48,7 @@ impl Default for Fields {
             request: of("request request_line"),
             host: of("host http_host request.host RequestHost server_name vhost"),
             status: of("status DownstreamStatus status_code response"),
-            request_bytes: of("request_bytes RequestContentSize content_length bytes_read"),
+            request_bytes: of("request_bytes RequestContentSize bytes_read"),
             response_bytes: of(
                 "bytes body_bytes_sent response_bytes DownstreamContentSize \
                                 size bytes_sent",

@@ -2,8 +2,8 @@
 //! Order and gaps of every client are kept, because all requests are moved by the same rule.
 //!
 //! Most logs know whole seconds only. Sent like that, all requests of a second would leave at one
-//! instant, and the slower the replay, the worse; so while every instant is a whole second, those of
-//! one second are spread evenly over it, in their order. It must not send.
+//! instant, and the slower the replay, the worse; so while every instant is a whole second, those
+//! of one second are spread evenly over it, in their order. It must not send.
 
 use crate::limits::{REORDER_REQUESTS, SPEED_MILLI_MAX, SPEED_MILLI_MIN};
 use crate::order::{Ordered, in_order};

@@ -1,5 +1,5 @@
-//! What traffic is like: which endpoints with which parameters and sizes, in which journeys, through
-//! which services, how often, and what it brings. Both sides of a comparison are one of these,
+//! What traffic is like: which endpoints with which parameters and sizes, in which journeys,
+//! through which services, how often, and what it brings. Both sides of a comparison are one of these,
 //! whether recorded or declared. It must not know how two are compared.
 
 use crate::limits::{

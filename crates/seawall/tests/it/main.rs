@@ -33,3 +33,4 @@ mod restart;
 mod site;
 mod slow;
 mod start;
+mod traffic;
