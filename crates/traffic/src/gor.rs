@@ -1,7 +1,7 @@
 //! GoReplay's `.gor`: payloads between lines of three monkeys. `1 id time latency` stands over a
 //! request, `2` over its answer, `3` over the answer to a replay; times are nanoseconds. Answers
-//! are joined to their requests by id; requests come in the order of the file. An answer that comes too
-//! late, beyond the bounds of what may wait, is an orphan. It must not know files.
+//! are joined to their requests by id; requests come in the order of the file. An answer that
+//! comes too late, beyond the bounds of what may wait, is an orphan. It must not know files.
 
 use crate::combined::set_request;
 use crate::error::{ReadError, Why};

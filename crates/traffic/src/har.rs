@@ -1,6 +1,6 @@
 //! HAR 1.2, as browsers save it: one JSON document, of which the elements of `log.entries` are
-//! taken one by one, so that a large recording is never held whole. A broken entry is refused and the
-//! next one is read. The browser is one client. It must not know files.
+//! taken one by one, so that a large recording is never held whole. A broken entry is refused and
+//! the next one is read. The browser is one client. It must not know files.
 
 use crate::error::{ReadError, Why};
 use crate::limits::{DEPTH_LEVELS_MAX, HEADERS_MAX, ITEM_BYTES_MAX};

@@ -1,5 +1,6 @@
-//! When each recorded request is sent again: its distance from the first one, divided by the speed.
-//! Order and gaps of every client are kept, because all requests are moved by the same rule.
+//! When each recorded request is sent again: its distance from the first one, divided by the
+//! speed. Order and gaps of every client are kept, because all requests are moved by the same
+//! rule.
 //!
 //! Most logs know whole seconds only. Sent like that, all requests of a second would leave at one
 //! instant, and the slower the replay, the worse; so while every instant is a whole second, those

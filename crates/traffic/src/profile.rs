@@ -1,6 +1,6 @@
 //! What traffic is like: which endpoints with which parameters and sizes, in which journeys,
-//! through which services, how often, and what it brings. Both sides of a comparison are one of these,
-//! whether recorded or declared. It must not know how two are compared.
+//! through which services, how often, and what it brings. Both sides of a comparison are one of
+//! these, whether recorded or declared. It must not know how two are compared.
 
 use crate::limits::{
     EDGE_SERIES_MAX, ENDPOINT_SERIES_MAX, JOURNEY_STEPS_MAX, PAIR_SERIES_MAX, PARAMETER_NAMES_MAX,

@@ -1,7 +1,7 @@
 //! Which requests are the same endpoint: paths with `{n}` for whatever is a value. Numbers, UUIDs,
 //! hexadecimal and long tokens always are; a place in the path where many different words stand,
-//! each of them rarely, is learnt to be one. Both sides of a comparison use the same templates.
-//! It must not know what endpoints are compared for.
+//! each of them rarely, is learnt to be one. Both sides of a comparison use the same templates. It
+//! must not know what endpoints are compared for.
 
 use crate::limits::{PLACE_RECORDS_MAX, SEGMENT_BYTES_MAX, SEGMENT_ITEMS_MAX, SIBLING_ITEMS_MAX};
 use std::collections::BTreeMap;
