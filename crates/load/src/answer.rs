@@ -70,6 +70,11 @@ fn holds(what: &Checked, answer: &Answer<'_>, scope: &mut impl Scope) -> bool {
             value.render(scope, &mut wanted);
             answer.header(name.as_str()).any(|found| found == wanted)
         }
+        Checked::Equals(place, value) => {
+            value.render(scope, &mut wanted);
+            let found = scope.variable(*place as usize);
+            *found != Value::Null && found.to_string() == wanted
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod answer;
 pub mod arrivals;
 mod buyer;
 mod client;
+pub mod compile;
 pub mod consent;
 pub mod expr;
 pub mod find;
@@ -20,6 +21,7 @@ pub mod run;
 pub mod script;
 pub mod search;
 pub mod slo;
+pub mod thresholds;
 mod worker;
 
 pub use run::{Control, Options, Run, RunError, Target};

@@ -37,3 +37,22 @@ pub const FIND_REST_MS: u64 = 300;
 pub const FIND_ABORT_FACTOR: f64 = 4.0;
 /// A value this many times an objective's bound needs no second look.
 pub const FIND_FAR_FACTOR: f64 = 1.5;
+/// Milliseconds that a stop rule's source has to answer: the rules are asked every second, and a
+/// run ends within three.
+pub const STOP_SOURCE_TIMEOUT_MS: u64 = 800;
+/// Operations of one journey, blocks written out: blocks that do blocks could make it endless.
+pub const JOURNEY_OPS_MAX: usize = 100_000;
+/// Levels of blocks within blocks: the compiler calls itself.
+pub const BLOCK_LEVELS_MAX: usize = 32;
+/// Variables of one scenario, in places of a buyer's row.
+pub const VARIABLE_PLACES_MAX: usize = 1_000;
+/// Rows of one feeder: they are in memory.
+pub const FEEDER_ROWS_MAX: usize = 5_000_000;
+/// Of all values of one feeder, as memory: what a generator can spare.
+pub const FEEDER_BYTES_MAX: usize = 1 << 30;
+/// Of one line of a feeder or rate file.
+pub const FEEDER_LINE_BYTES_MAX: usize = 64 << 10;
+/// Problems of one feeder or rate file that are told; a file of another kind has one a line.
+pub const FILE_PROBLEMS_MAX: usize = 20;
+/// Seconds of a rate file: a week.
+pub const RATE_FILE_S_MAX: usize = 7 * 86_400;

@@ -102,6 +102,8 @@ pub enum Checked {
     Is(Expr),
     BodyContains(Template),
     Header(HeaderName, Option<Template>),
+    /// A variable that is there, as text.
+    Equals(u32, Template),
 }
 
 impl Checked {
@@ -140,6 +142,46 @@ pub struct Template(pub Vec<Part>);
 pub enum Part {
     Text(String),
     Value(Expr),
+    /// As a value of JSON, with its type.
+    Json(Expr),
+    /// Within a text of JSON: quotes and controls escaped.
+    JsonText(Expr),
+    /// Within a form: everything but letters, digits and `-._` as `%XX`.
+    Form(Expr),
+}
+
+/// What of a part's value has to be escaped.
+fn escaped(part: &Part, scope: &mut impl Scope, out: &mut String) {
+    // Writing to a string cannot fail.
+    let _ = match part {
+        Part::Text(text) => out.write_str(text),
+        Part::Value(expr) => write!(out, "{}", expr.value(scope)),
+        Part::Json(expr) => match expr.value(scope) {
+            Value::Null => out.write_str("null"),
+            Value::Text(text) => write!(out, "{}", serde_json::Value::from(&*text)),
+            other => write!(out, "{other}"),
+        },
+        Part::JsonText(expr) => {
+            let quoted = serde_json::Value::from(expr.value(scope).to_string()).to_string();
+            out.write_str(&quoted[1..quoted.len() - 1])
+        }
+        Part::Form(expr) => {
+            form_text(&expr.value(scope).to_string(), out);
+            Ok(())
+        }
+    };
+}
+
+/// A text as forms have it.
+pub(crate) fn form_text(text: &str, out: &mut String) {
+    for byte in text.bytes() {
+        let _ = match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {
+                out.write_char(char::from(byte))
+            }
+            _ => write!(out, "%{byte:02X}"),
+        };
+    }
 }
 
 impl Template {
@@ -191,15 +233,7 @@ impl Template {
 
     /// Appends the text as it is for this buyer.
     pub fn render(&self, scope: &mut impl Scope, out: &mut String) {
-        for part in &self.0 {
-            match part {
-                Part::Text(text) => out.push_str(text),
-                Part::Value(expr) => {
-                    // Writing to a string cannot fail.
-                    let _ = write!(out, "{}", expr.value(scope));
-                }
-            }
-        }
+        self.0.iter().for_each(|part| escaped(part, scope, out));
     }
 
     /// The whole text, if there is nothing to compute.
@@ -288,6 +322,16 @@ mod tests {
         assert_eq!((bad.at, bad.what.as_str()), (3, "${ has no closing }"));
         let bad = Template::parse("/p/${ nix }", &names[..]).unwrap_err();
         assert_eq!((bad.at, bad.what.as_str()), (6, "there is no variable nix"));
+        for (part, wanted) in [
+            (Part::Json as fn(Expr) -> Part, r#""a\"&\n""#),
+            (Part::JsonText, r#"a\"&\n"#),
+            (Part::Form, "a%22%26%0A"),
+        ] {
+            let template = Template(vec![part(Expr::parse("sku", &names[..]).unwrap())]);
+            let mut out = String::new();
+            template.render(&mut Row(vec![Value::text("a\"&\n")], Rng::new(1)), &mut out);
+            assert_eq!(out, wanted);
+        }
         assert_eq!(
             Template::parse("/a", &names[..]).unwrap().constant(),
             Some("/a")

@@ -7,6 +7,7 @@ mod octets;
 pub mod problem;
 pub mod record;
 pub mod report;
+pub mod scenario;
 pub mod snapshot;
 
 pub use octets::Malformed;

@@ -78,6 +78,8 @@ pub struct Node {
 enum Value {
     Nothing,
     Scalar(String),
+    /// A number or a yes, as YAML wrote it out.
+    Plain(String),
     Seq(Vec<Node>),
     Map(Vec<(u64, String, Node)>),
 }
@@ -114,16 +116,16 @@ impl<'de> Visitor<'de> for ValueVisitor {
         f.write_str("a YAML value")
     }
     fn visit_bool<E>(self, v: bool) -> Result<Value, E> {
-        Ok(Value::Scalar(v.to_string()))
+        Ok(Value::Plain(v.to_string()))
     }
     fn visit_i64<E>(self, v: i64) -> Result<Value, E> {
-        Ok(Value::Scalar(v.to_string()))
+        Ok(Value::Plain(v.to_string()))
     }
     fn visit_u64<E>(self, v: u64) -> Result<Value, E> {
-        Ok(Value::Scalar(v.to_string()))
+        Ok(Value::Plain(v.to_string()))
     }
     fn visit_f64<E>(self, v: f64) -> Result<Value, E> {
-        Ok(Value::Scalar(v.to_string()))
+        Ok(Value::Plain(v.to_string()))
     }
     fn visit_str<E>(self, v: &str) -> Result<Value, E> {
         Ok(Value::Scalar(v.to_owned()))
@@ -250,7 +252,7 @@ impl Reader {
         path: &str,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
-        let Value::Scalar(text) = &node.value else {
+        let (Value::Scalar(text) | Value::Plain(text)) = &node.value else {
             let expected = parse("")
                 .err()
                 .unwrap_or_else(|| "a single value".to_owned());
@@ -272,7 +274,7 @@ impl Node {
     pub fn shown(&self) -> String {
         match &self.value {
             Value::Nothing => "nothing".to_owned(),
-            Value::Scalar(text) => format!("{text:?}"),
+            Value::Scalar(text) | Value::Plain(text) => format!("{text:?}"),
             Value::Seq(nodes) => format!("a list of {}", nodes.len()),
             Value::Map(_) => "a mapping".to_owned(),
         }
@@ -280,14 +282,21 @@ impl Node {
     /// A single value as it was written.
     pub fn scalar_text(&self) -> Option<&str> {
         match &self.value {
-            Value::Scalar(text) => Some(self.raw.as_deref().unwrap_or(text)),
+            Value::Scalar(text) | Value::Plain(text) => Some(self.raw.as_deref().unwrap_or(text)),
+            _ => None,
+        }
+    }
+    /// A number or a yes as YAML understands it; `None` for texts.
+    pub fn plain(&self) -> Option<&str> {
+        match &self.value {
+            Value::Plain(text) => Some(text),
             _ => None,
         }
     }
     fn keep_raw(&mut self, file: &str) {
         match &mut self.value {
             Value::Nothing => {}
-            Value::Scalar(value) => {
+            Value::Scalar(value) | Value::Plain(value) => {
                 let raw = self.written.and_then(|(start, end)| file.get(start..end));
                 // Quoted texts, tags and texts of several lines mean what YAML made of them.
                 let plain = |c: char| c.is_ascii_alphanumeric() || "+-._".contains(c);

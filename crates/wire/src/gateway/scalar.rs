@@ -18,6 +18,8 @@ pub enum Kind {
     Name,
     /// Characters without control characters, at most so many.
     Text(usize),
+    /// Characters over any number of lines, at most so many; may be none.
+    Lines(usize),
     File,
     Whole(u64, u64),
     Number(f64, f64),
@@ -52,6 +54,8 @@ pub enum Kind {
     Url,
     /// What a rule's key is made of.
     KeyPart,
+    /// `200`, or `200-299`.
+    Statuses,
 }
 
 /// A value that was read.
@@ -70,6 +74,14 @@ pub enum Datum {
     Socket(SocketAddr),
     Block(Block),
     KeyPart(KeyPart),
+    Statuses(Statuses),
+}
+
+/// HTTP statuses from one to another, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statuses {
+    pub low: u16,
+    pub high: u16,
 }
 
 /// How far a clock is from UTC.
@@ -148,6 +160,11 @@ impl Kind {
         let datum = match *self {
             Kind::Name => is_name(text).then(|| Datum::Text(text.to_owned())),
             Kind::Text(most) => is_text(text, most).then(|| Datum::Text(text.to_owned())),
+            Kind::Lines(most) => {
+                let control = |c: char| c.is_control() && !"\n\r\t".contains(c);
+                let good = text.chars().count() <= most && !text.chars().any(control);
+                good.then(|| Datum::Text(text.to_owned()))
+            }
             Kind::File => {
                 is_text(text, FILE_NAME_CHARS_MAX).then(|| Datum::Path(PathBuf::from(text)))
             }
@@ -177,6 +194,7 @@ impl Kind {
             Kind::HeaderName => header_name(text).map(Datum::Text),
             Kind::Url => is_url(text).then(|| Datum::Text(text.to_owned())),
             Kind::KeyPart => key_part(text).map(Datum::KeyPart),
+            Kind::Statuses => statuses(text).map(Datum::Statuses),
         };
         datum.ok_or_else(|| self.expected())
     }
@@ -190,6 +208,7 @@ impl Kind {
                  a letter or digit first"
             ),
             Kind::Text(most) => format!("1 to {most} characters"),
+            Kind::Lines(most) => format!("at most {most} characters"),
             Kind::File => "the name of a file".to_owned(),
             Kind::Whole(low, high) => format!("a whole number from {low} to {high}"),
             Kind::Number(low, high) => format!("a number from {low} to {high}"),
@@ -223,6 +242,7 @@ impl Kind {
                 let words: Vec<&str> = KEY_PARTS.iter().map(|(word, _)| *word).collect();
                 format!("{}, or header:NAME", words.join(", "))
             }
+            Kind::Statuses => "a status from 100 to 599, or a range such as 200-299".to_owned(),
         }
     }
 }
@@ -253,6 +273,9 @@ pub const fn span(low_ms: u64, high_ms: u64) -> Shape {
 pub const fn bytes(low: u64, high: u64) -> Shape {
     Shape::Scalar(Kind::Size(low, high))
 }
+pub const fn table(item: &'static Shape, most: usize) -> Shape {
+    Shape::Table(item, most)
+}
 pub const fn list(item: &'static Shape, most: usize) -> Shape {
     Shape::List(item, most)
 }
@@ -271,7 +294,7 @@ macro_rules! from_datum {
 }
 from_datum!(String: Text, PathBuf: Path, u64: Whole, f64: Number, bool: Flag, Duration: Span,
     Rate: Rate, Instant: Instant, Offset: Offset, SocketAddr: Socket, Block: Block,
-    KeyPart: KeyPart);
+    KeyPart: KeyPart, Statuses: Statuses);
 
 /// Milliseconds since 1970, UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -473,6 +496,13 @@ fn key_part(text: &str) -> Option<KeyPart> {
     }
     let found = KEY_PARTS.iter().find(|(word, _)| *word == text);
     found.map(|(_, part)| part.clone())
+}
+
+fn statuses(text: &str) -> Option<Statuses> {
+    let (low, high) = text.split_once('-').unwrap_or((text, text));
+    let one = |text: &str| text.parse().ok().filter(|n| (100..600).contains(n));
+    let (low, high): (u16, u16) = (one(low)?, one(high)?);
+    (low <= high).then_some(Statuses { low, high })
 }
 
 /// The largest unit that divides it.

@@ -13,15 +13,24 @@ use serde_json::{Map as Object, Value, json};
 /// The schema as text, with a line at its end.
 #[must_use]
 pub fn text(kind: FileKind) -> String {
-    let mut text = format!("{:#}", of(kind));
-    text.push('\n');
-    text
+    shown(&of(kind))
+}
+
+/// A schema as text, with a line at its end.
+#[must_use]
+pub fn shown(schema: &Value) -> String {
+    format!("{schema:#}\n")
 }
 
 #[must_use]
 pub fn of(kind: FileKind) -> Value {
+    of_map(kind.as_str(), shape(kind))
+}
+
+/// The schema of a file called `name`.
+#[must_use]
+pub fn of_map(name: &str, map: &Map) -> Value {
     let mut schema = Object::new();
-    let name = kind.as_str();
     schema.insert(
         "$schema".into(),
         json!("https://json-schema.org/draft/2020-12/schema"),
@@ -31,7 +40,7 @@ pub fn of(kind: FileKind) -> Value {
         "title".into(),
         json!(format!("Seawall {name}.yaml, version 1")),
     );
-    if let Value::Object(rest) = mapping(shape(kind)) {
+    if let Value::Object(rest) = mapping(map) {
         schema.extend(rest);
     }
     Value::Object(schema)
@@ -40,8 +49,14 @@ pub fn of(kind: FileKind) -> Value {
 /// The keys of a file as tables for its document: one for each mapping.
 #[must_use]
 pub fn documented(kind: FileKind) -> String {
+    documented_map(shape(kind))
+}
+
+/// The keys of a file with this mapping.
+#[must_use]
+pub fn documented_map(map: &'static Map) -> String {
     let mut text = String::new();
-    let mut left = vec![(String::new(), shape(kind))];
+    let mut left = vec![(String::new(), map)];
     let mut next = 0;
     while let Some((path, map)) = left.get(next).cloned() {
         next += 1;
@@ -83,9 +98,11 @@ pub fn shape(kind: FileKind) -> &'static Map {
 
 fn inner(shape: &Shape) -> Option<&'static Map> {
     match shape {
-        Shape::Map(map) | Shape::OneOf(map) | Shape::FileOr(map) => Some(map),
-        Shape::List(item, _) => inner(item),
-        Shape::Scalar(_) | Shape::OneOrList(..) => None,
+        Shape::Map(map) | Shape::OneOf(map) | Shape::FileOr(map) | Shape::ScalarOr(_, map) => {
+            Some(map)
+        }
+        Shape::List(item, _) | Shape::Table(item, _) => inner(item),
+        Shape::Scalar(_) | Shape::OneOrList(..) | Shape::Json => None,
     }
 }
 
@@ -94,8 +111,17 @@ fn value_in_words(shape: &Shape) -> String {
         Shape::Scalar(kind) => kind.expected(),
         Shape::List(item, most) => match item {
             Shape::Scalar(kind) => format!("list, at most {most}: {}", kind.expected()),
+            Shape::ScalarOr(kind, _) => {
+                format!("list, at most {most}: {}; or mappings", kind.expected())
+            }
             _ => format!("list of mappings, at most {most}"),
         },
+        Shape::Table(item, most) => {
+            let each = value_in_words(item);
+            format!("a mapping of names, at most {most}, each to: {each}")
+        }
+        Shape::ScalarOr(kind, _) => format!("{}; or a mapping", kind.expected()),
+        Shape::Json => "anything".to_owned(),
         Shape::OneOrList(kind, most) => format!("{}; or a list, at most {most}", kind.expected()),
         Shape::Map(_) => "a mapping".to_owned(),
         Shape::OneOf(_) => "a mapping with exactly one key".to_owned(),
@@ -179,6 +205,13 @@ fn value(shape: &Shape, required: bool) -> Value {
             one
         }
         Shape::FileOr(map) => json!({"anyOf": [scalar(&Kind::File), mapping(map)]}),
+        Shape::Table(item, most) => {
+            let mut table = json!({"type": "object", "maxProperties": most});
+            table["additionalProperties"] = value(item, false);
+            table
+        }
+        Shape::ScalarOr(kind, map) => json!({"anyOf": [scalar(kind), mapping(map)]}),
+        Shape::Json => json!({}),
     }
 }
 
@@ -193,6 +226,13 @@ fn scalar(kind: &Kind) -> Value {
         Kind::Text(most) => {
             json!({"type": ["string", "number", "boolean"], "minLength": 1, "maxLength": most})
         }
+        Kind::Lines(most) => {
+            json!({"type": ["string", "number", "boolean"], "maxLength": most})
+        }
+        Kind::Statuses => json!({
+            "type": ["integer", "string"], "minimum": 100, "maximum": 599,
+            "pattern": "^[1-5][0-9]{2}(-[1-5][0-9]{2})?$"
+        }),
         Kind::File => json!({"type": "string", "minLength": 1, "maxLength": FILE_NAME_CHARS_MAX}),
         Kind::Whole(low, high) => json!({"type": "integer", "minimum": low, "maximum": high}),
         Kind::Number(low, high) => json!({"type": "number", "minimum": low, "maximum": high}),

@@ -21,6 +21,12 @@ pub enum Shape {
     OneOf(&'static Map),
     /// The name of a file with this mapping, or the mapping itself.
     FileOr(&'static Map),
+    /// A mapping with keys of the writer's choice, at most so many, each with this shape.
+    Table(&'static Shape, usize),
+    /// The short form, or the mapping.
+    ScalarOr(Kind, &'static Map),
+    /// Whatever JSON can say.
+    Json,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -199,6 +205,115 @@ impl<T: Take + Mapping> Take for FileOr<T> {
     }
 }
 
+/// Keys of the writer's choice, in the file's order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table<T>(pub Vec<(String, T)>);
+
+impl<T> Table<T> {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &T)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value))
+    }
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&T> {
+        self.iter()
+            .find_map(|(other, value)| (other == key).then_some(value))
+    }
+}
+
+impl<T: Take> Take for Table<T> {
+    fn take(source: &mut Source, shape: &Shape, node: &Node, path: &str) -> Option<Table<T>> {
+        let Shape::Table(item, most) = shape else {
+            return None;
+        };
+        let Some(entries) = node.entries() else {
+            source.wrong(path, &node.shown(), "a mapping");
+            return None;
+        };
+        if entries.len() > *most {
+            let found = format!("a mapping of {}", entries.len());
+            source.wrong(path, &found, &format!("at most {most}"));
+            return None;
+        }
+        let read = entries.iter().filter_map(|(line, key, node)| {
+            let path = super::source::joined(path, key);
+            source.note(&path, *line);
+            Some((key.clone(), T::take(source, item, node, &path)?))
+        });
+        Some(Table(read.collect()))
+    }
+    fn absent(need: Need, _: &Shape) -> Option<Table<T>> {
+        (need == Need::Optional).then(|| Table(Vec::new()))
+    }
+}
+
+/// A short form, or a mapping.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ScalarOr<S, T> {
+    Scalar(S),
+    Map(T),
+}
+
+impl<S: FromDatum, T: Take + Mapping> Take for ScalarOr<S, T> {
+    fn take(source: &mut Source, shape: &Shape, node: &Node, path: &str) -> Option<Self> {
+        let Shape::ScalarOr(kind, _) = shape else {
+            return None;
+        };
+        if node.entries().is_some() {
+            return T::take(source, &T::ITEM, node, path).map(ScalarOr::Map);
+        }
+        S::from_datum(source.scalar(kind, node, path)?).map(ScalarOr::Scalar)
+    }
+    fn absent(_: Need, _: &Shape) -> Option<Self> {
+        None
+    }
+}
+
+/// A value as JSON will have it; numbers and flags are as they are written there.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Json {
+    Null,
+    Plain(String),
+    Text(String),
+    List(Vec<Json>),
+    Map(Vec<(String, Json)>),
+}
+
+impl Take for Json {
+    fn take(source: &mut Source, shape: &Shape, node: &Node, path: &str) -> Option<Json> {
+        if let Some(plain) = node.plain() {
+            // YAML has infinities, JSON has not.
+            if serde_json::from_str::<serde_json::Value>(plain).is_err() {
+                source.wrong(path, plain, "a number that JSON has");
+                return None;
+            }
+            return Some(Json::Plain(plain.to_owned()));
+        }
+        if let Some(nodes) = node.items() {
+            let items = nodes.iter().enumerate().map(|(index, node)| {
+                let path = format!("{path}[{index}]");
+                source.note(&path, node.line);
+                Json::take(source, shape, node, &path)
+            });
+            return items.collect::<Option<_>>().map(Json::List);
+        }
+        if let Some(entries) = node.entries() {
+            let entries = entries.iter().map(|(line, key, node)| {
+                let path = super::source::joined(path, key);
+                source.note(&path, *line);
+                Some((key.clone(), Json::take(source, shape, node, &path)?))
+            });
+            return entries.collect::<Option<_>>().map(Json::Map);
+        }
+        match node.scalar_text() {
+            Some(text) => Some(Json::Text(text.to_owned())),
+            None => Some(Json::Null),
+        }
+    }
+    fn absent(_: Need, _: &Shape) -> Option<Json> {
+        None
+    }
+}
+
 /// A struct, its table of keys and its reader.
 macro_rules! mapping {
     ($(
@@ -338,4 +453,4 @@ macro_rules! words {
     )* };
 }
 
-pub(super) use {mapping, one_of, words};
+pub(crate) use {mapping, one_of, words};

@@ -295,9 +295,11 @@ fn defaults_are_of_their_kind() {
 
 fn inner(shape: &Shape) -> Option<&'static shape::Map> {
     match shape {
-        Shape::Map(map) | Shape::OneOf(map) | Shape::FileOr(map) => Some(map),
-        Shape::List(item, _) => inner(item),
-        Shape::Scalar(_) | Shape::OneOrList(..) => None,
+        Shape::Map(map) | Shape::OneOf(map) | Shape::FileOr(map) | Shape::ScalarOr(_, map) => {
+            Some(map)
+        }
+        Shape::List(item, _) | Shape::Table(item, _) => inner(item),
+        Shape::Scalar(_) | Shape::OneOrList(..) | Shape::Json => None,
     }
 }
 

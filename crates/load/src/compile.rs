@@ -1,0 +1,220 @@
+//! From a scenario's file to what a run needs.
+//!
+//! Whatever is wrong – in the file's form, in its expressions, patterns and thresholds, in the data
+//! files that it names – is told at once, each problem with its line. It must not know how a run
+//! goes.
+
+mod data;
+mod ops;
+mod rates;
+#[cfg(test)]
+mod tests;
+
+use crate::arrivals::{Plan, Spacing};
+use crate::run::{Connections, Options};
+use crate::script::Script;
+use crate::thresholds::Threshold;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use wire::campaign::{Problem, Problems};
+use wire::gateway::shape::ScalarOr;
+use wire::gateway::source::{Source, joined};
+use wire::scenario::{self, Read, Scenario, Stop};
+
+/// A scenario ready to run.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    pub name: String,
+    pub target: TargetSpec,
+    pub options: Options,
+    pub script: Script,
+    pub plan: Plan,
+    pub thresholds: Vec<Threshold>,
+    pub stop: Vec<StopRule>,
+    /// Run by one buyer before the arrivals; if a request of it does not end well, nothing follows.
+    pub setup: Option<Script>,
+    /// Run by one buyer after them.
+    pub teardown: Option<Script>,
+}
+
+/// Where it goes, as it was written; resolving and loading certificates is the runner's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetSpec {
+    pub url: String,
+    pub http: Http,
+    /// Certificate authorities in PEM, for https.
+    pub ca_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Http {
+    One,
+    Two,
+}
+
+/// When a run ends before its plan does. Asked every second.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StopRule {
+    /// Its `window_s` is there: stop when it does not hold over the last so many seconds.
+    Figures(Threshold),
+    /// Stop when the first value of the query has been beyond a bound for so long.
+    Prometheus {
+        /// Of the server, such as `http://127.0.0.1:9090`.
+        url: String,
+        query: String,
+        above: Option<f64>,
+        below: Option<f64>,
+        hold: Duration,
+    },
+    /// Stop when a counter on a page of the target grows more slowly for so long.
+    Business {
+        /// Of a page in Prometheus' text format.
+        url: String,
+        /// The counter's name; all its series are added up.
+        counter: String,
+        below_per_min: f64,
+        hold: Duration,
+    },
+}
+
+/// Reads, checks and compiles a scenario with the files that it names.
+pub fn file(path: &Path) -> Result<Compiled, Problems> {
+    compile(scenario::load(path)?)
+}
+
+/// The same of `text` as the content of `path`.
+pub fn text(path: &Path, text: &str) -> Result<Compiled, Problems> {
+    compile(scenario::parse(path, text)?)
+}
+
+fn compile(read: Read) -> Result<Compiled, Problems> {
+    let Read {
+        scenario,
+        mut source,
+    } = read;
+    let Some(scenario) = scenario else {
+        return Err(Problems(source.finished()));
+    };
+    let mut elsewhere = Vec::new();
+    let scripts = ops::scripts(&mut source, &mut elsewhere, &scenario);
+    let plan = plan(&mut source, &mut elsewhere, &scenario);
+    let thresholds = thresholds(&mut source, &scenario, &scripts.main);
+    let stop = stop_rules(&mut source, &scenario, &scripts.main);
+    let mut problems = source.finished();
+    problems.extend(elsewhere);
+    if !problems.is_empty() {
+        return Err(Problems(problems));
+    }
+    let target = &scenario.target;
+    Ok(Compiled {
+        options: Options {
+            connections: match target.connections {
+                scenario::Connections::Kept => Connections::Kept,
+                scenario::Connections::New => Connections::New,
+            },
+            connections_max: target.connections_max as usize,
+            seed: scenario.load.seed,
+            ..Options::default()
+        },
+        target: TargetSpec {
+            url: target.url.clone(),
+            http: match target.http {
+                scenario::Http::One => Http::One,
+                scenario::Http::Two => Http::Two,
+            },
+            ca_file: target.ca_file.clone(),
+        },
+        name: scenario.name,
+        script: scripts.main,
+        setup: scripts.setup,
+        teardown: scripts.teardown,
+        plan,
+        thresholds,
+        stop,
+    })
+}
+
+fn plan(source: &mut Source, elsewhere: &mut Vec<Problem>, scenario: &Scenario) -> Plan {
+    let load = &scenario.load;
+    Plan {
+        segments: rates::segments(source, elsewhere, &load.shape),
+        spacing: match load.spacing {
+            scenario::shape::Spacing::Even => Spacing::Even,
+            scenario::shape::Spacing::Poisson => Spacing::Poisson { seed: load.seed },
+        },
+    }
+}
+
+fn thresholds(source: &mut Source, scenario: &Scenario, script: &Script) -> Vec<Threshold> {
+    let mut all = Vec::new();
+    for (metric, rules) in scenario.thresholds.iter() {
+        for (index, rule) in rules.iter().enumerate() {
+            let path = format!("{}[{index}]", joined("thresholds", metric));
+            let (text, abort, delay) = match rule {
+                ScalarOr::Scalar(text) => (text, false, Duration::ZERO),
+                ScalarOr::Map(rule) => (&rule.threshold, rule.abortOnFail, rule.delayAbortEval),
+            };
+            if let Some(mut threshold) = threshold(source, script, metric, text, &path) {
+                threshold.abort_on_fail = abort;
+                threshold.delay_abort_s = u32::try_from(delay.as_secs()).unwrap_or(u32::MAX);
+                all.push(threshold);
+            }
+        }
+    }
+    all
+}
+
+fn threshold(
+    source: &mut Source,
+    script: &Script,
+    metric: &str,
+    text: &str,
+    path: &str,
+) -> Option<Threshold> {
+    match Threshold::parse(metric, text) {
+        Ok(threshold) => {
+            // Requests that could not be read are missing for that reason.
+            let whole = !source.troubled("journeys") && !source.troubled("blocks");
+            if let Some(missing) = threshold.missing(script).filter(|_| whole) {
+                source.problem(path, missing);
+            }
+            Some(threshold)
+        }
+        Err(what) => {
+            source.problem(path, what);
+            None
+        }
+    }
+}
+
+fn stop_rules(source: &mut Source, scenario: &Scenario, script: &Script) -> Vec<StopRule> {
+    let mut all = Vec::new();
+    for stop in &scenario.stop {
+        match stop {
+            Stop::Figures(rule) => {
+                let path = joined(&rule.at, "threshold");
+                if rule.threshold.contains(" over ") {
+                    source.problem(&path, "the window stands in `over`, not here");
+                    continue;
+                }
+                let text = format!("{} over {}s", rule.threshold, rule.over.as_secs());
+                let figures = threshold(source, script, &rule.metric, &text, &path);
+                all.extend(figures.map(StopRule::Figures));
+            }
+            Stop::Prometheus(rule) => all.push(StopRule::Prometheus {
+                url: rule.url.clone(),
+                query: rule.query.clone(),
+                above: rule.above,
+                below: rule.below,
+                hold: rule.r#for,
+            }),
+            Stop::Business(rule) => all.push(StopRule::Business {
+                url: rule.url.clone(),
+                counter: rule.counter.clone(),
+                below_per_min: rule.below_per_min,
+                hold: rule.r#for,
+            }),
+        }
+    }
+    all
+}
