@@ -50,7 +50,7 @@ pub struct Reading {
     format: Option<Format>,
     /// Members of JSON access logs, such as time=ts,client=ip,duration=took:ms
     #[arg(long, value_parser = fields)]
-    fields: Option<Fields>,
+    fields: Option<Box<Fields>>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -133,7 +133,7 @@ impl Reading {
     fn open(&self, path: &Path) -> anyhow::Result<Reader> {
         let options = Options {
             format: self.format,
-            fields: self.fields.clone().unwrap_or_default(),
+            fields: self.fields.as_deref().cloned().unwrap_or_default(),
         };
         open(path, &options).with_context(|| path.display().to_string())
     }
@@ -146,8 +146,11 @@ fn format(name: &str) -> Result<Format, String> {
     })
 }
 
-fn fields(text: &str) -> Result<Fields, String> {
-    Fields::with(text).map_err(|problems| problems.to_string())
+fn fields(text: &str) -> Result<Box<Fields>, String> {
+    let fields = Fields::with(text);
+    fields
+        .map(Box::new)
+        .map_err(|problems| problems.to_string())
 }
 
 fn yaml(path: &Path) -> anyhow::Result<String> {

@@ -32,7 +32,7 @@ pub struct Args {
     #[arg(long, value_parser = super::format)]
     run_format: Option<Format>,
     #[arg(long, value_parser = super::fields)]
-    run_fields: Option<Fields>,
+    run_fields: Option<Box<Fields>>,
     /// Revenue of endpoints, weights of dimensions, templates, endpoints to leave out.
     #[arg(long, value_name = "YAML")]
     weights: Option<PathBuf>,
