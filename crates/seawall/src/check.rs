@@ -14,7 +14,8 @@ pub struct Args {
     #[arg(long)]
     config: Option<PathBuf>,
     /// Campaign files to check, with their catalogues; gateway files, with the limits and
-    /// switches that they name; limits and switches files for themselves.
+    /// switches that they name; limits and switches files for themselves; scenarios of load,
+    /// with the data that they name.
     files: Vec<PathBuf>,
     /// The build that stands behind the door: limits that another one was measured for are
     /// refused.
@@ -91,6 +92,15 @@ fn one(path: &Path, build: Option<String>) -> Result<String, String> {
         Some(FileKind::Switches) => {
             let switches = gateway::load_switches(path).map_err(|found| found.to_string())?;
             Ok(format!("{} good switches", switches.switches.len()))
+        }
+        None if wire::scenario::is_scenario(path) => {
+            let good = load::compile::file(path).map_err(|found| found.to_string())?;
+            Ok(format!(
+                "a good scenario of {} journeys, {} requests and {} thresholds",
+                good.script.journeys.len(),
+                good.script.requests.len(),
+                good.thresholds.len()
+            ))
         }
         None => {
             let seed = Seed::load(path, None).map_err(|found| format!("{found:#}"))?;

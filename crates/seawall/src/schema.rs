@@ -16,14 +16,16 @@ enum File {
     Gateway,
     Limits,
     Switches,
+    Scenario,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let kind = match args.file {
-        File::Gateway => FileKind::Gateway,
-        File::Limits => FileKind::Limits,
-        File::Switches => FileKind::Switches,
+    let text = match args.file {
+        File::Gateway => schema::text(FileKind::Gateway),
+        File::Limits => schema::text(FileKind::Limits),
+        File::Switches => schema::text(FileKind::Switches),
+        File::Scenario => wire::scenario::schema_text(),
     };
-    std::io::stdout().write_all(schema::text(kind).as_bytes())?;
+    std::io::stdout().write_all(text.as_bytes())?;
     Ok(Exit::Good.into())
 }

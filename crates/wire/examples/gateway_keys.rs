@@ -6,11 +6,18 @@ use wire::gateway::{FileKind, schema};
 
 fn main() {
     let asked = std::env::args().nth(1).unwrap_or_default();
+    if asked == "scenario" {
+        match std::env::args().nth(2).as_deref() {
+            Some("schema") => print!("{}", wire::scenario::schema_text()),
+            _ => print!("{}", wire::scenario::documented()),
+        }
+        return;
+    }
     let Some(kind) = FileKind::ALL
         .into_iter()
         .find(|kind| kind.as_str() == asked)
     else {
-        eprintln!("expected gateway, limits or switches");
+        eprintln!("expected gateway, limits, switches or scenario");
         std::process::exit(64);
     };
     match std::env::args().nth(2).as_deref() {

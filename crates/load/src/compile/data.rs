@@ -146,7 +146,7 @@ impl Gathered<'_> {
     fn json_lines(&mut self, file: impl BufRead) -> Result<(), Stop> {
         let mut lines = Lines::new(file);
         let mut line = 0;
-        while let Some(text) = lines.next() {
+        while let Some(text) = lines.read() {
             line += 1;
             let text = text.map_err(|what| (line, what))?;
             if text.trim().is_empty() {
@@ -203,7 +203,7 @@ impl<R: BufRead> Lines<R> {
             line: 0,
         }
     }
-    pub fn next(&mut self) -> Option<Result<&str, String>> {
+    pub fn read(&mut self) -> Option<Result<&str, String>> {
         self.text.clear();
         let most = FEEDER_LINE_BYTES_MAX as u64 + 1;
         let read = (&mut self.file)

@@ -154,11 +154,14 @@ impl Variables {
 
 /// The variable of the compiler's own that belongs to a place in the file; nobody can write it.
 fn hidden(at: &str) -> String {
-    let letters = at.chars().map(|c| match c.is_ascii_alphanumeric() {
-        true => c,
-        false => '.',
-    });
-    format!("_.{}", letters.collect::<String>())
+    let mut name = "_.".to_owned();
+    for byte in at.bytes() {
+        match byte {
+            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => name.push(char::from(byte)),
+            _ => name += &format!(".{byte:02x}."),
+        }
+    }
+    name
 }
 
 fn feeders(

@@ -73,7 +73,7 @@ fn read(file: impl BufRead, path: &Path, rates: &mut Vec<f64>, problems: &mut Ve
     let mut lines = Lines::new(file);
     let before = problems.len();
     loop {
-        let text = match lines.next() {
+        let text = match lines.read() {
             None => break,
             Some(Ok(text)) => text.trim().to_owned(),
             Some(Err(what)) => {

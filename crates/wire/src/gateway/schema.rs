@@ -59,9 +59,18 @@ pub fn documented_map(map: &'static Map) -> String {
     let mut left = vec![(String::new(), map)];
     let mut next = 0;
     while let Some((path, map)) = left.get(next).cloned() {
+        let before = left[..next]
+            .iter()
+            .find(|(_, other)| other.about == map.about);
         next += 1;
         let title = if path.is_empty() { "the file" } else { &path };
         text += &format!("### `{title}`\n\n{}\n\n", map.about.trim());
+        // With all that is inside it would be long, and the same.
+        let deep = map.keys.iter().any(|key| inner(&key.shape).is_some());
+        if let Some((first, _)) = before.filter(|_| deep) {
+            text += &format!("As `{first}`.\n\n");
+            continue;
+        }
         text += "| key | value | where absent | what it is |\n|---|---|---|---|\n";
         for key in map.keys {
             let name = key.name();
