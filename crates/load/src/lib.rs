@@ -21,7 +21,10 @@ pub mod run;
 pub mod script;
 pub mod search;
 pub mod slo;
+pub mod stop;
 pub mod thresholds;
+pub mod tls;
 mod worker;
 
 pub use run::{Control, Options, Run, RunError, Target};
+pub use tls::tls;

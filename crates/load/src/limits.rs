@@ -56,3 +56,11 @@ pub const FEEDER_LINE_BYTES_MAX: usize = 64 << 10;
 pub const FILE_PROBLEMS_MAX: usize = 20;
 /// Seconds of a rate file: a week.
 pub const RATE_FILE_S_MAX: usize = 7 * 86_400;
+/// Names of requests in a JMeter result file: each has three histograms.
+pub const JTL_LABELS_MAX: usize = 1_000;
+/// Of one record of a JMeter result file; a quote that nobody closes must not take all memory.
+pub const JTL_RECORD_BYTES_MAX: usize = 1 << 20;
+/// From the first second of a JMeter result file to the last: two days, some 100 bytes each.
+pub const JTL_SECONDS_MAX: i64 = 172_800;
+/// Bytes of a report or summary that is read whole.
+pub const REPORT_BYTES_MAX: u64 = 256 << 20;

@@ -3,9 +3,11 @@
 mod bench;
 mod check;
 mod door;
+mod faults;
 mod gateway;
 mod import;
 mod inspect;
+mod load;
 mod metrics;
 mod queue;
 mod rehearse;
@@ -70,6 +72,18 @@ enum Verb {
     ///
     /// Example: seawall rehearse examples/double11/campaign.yaml
     Rehearse(rehearse::Args),
+    /// Send load on any HTTP service, by a plan, and find the highest rate that it holds.
+    ///
+    /// Example: seawall load find examples/load/any.yaml --slo 'p99<200ms' --slo 'errors<1%'
+    Load {
+        #[command(subcommand)]
+        what: load::What,
+    },
+    /// Break things on purpose, and for a while: a fault proxy that Toxiproxy's clients control,
+    /// processes that stand still, disks that are full.
+    ///
+    /// Example: seawall faults --lease 10s
+    Faults(faults::Args),
     /// Look at recorded traffic: access logs, HAR, GoReplay, the gateway's recorder.
     Traffic {
         #[command(subcommand)]
@@ -124,6 +138,8 @@ fn main() -> ExitCode {
         Verb::Journal { what } => inspect::run(&what),
         Verb::Rebuild { what } => inspect::rebuild(&what),
         Verb::Rehearse(args) => rehearse::run(&args),
+        Verb::Load { what } => load::run(&what),
+        Verb::Faults(args) => faults::run(&args),
         Verb::Traffic { what } => traffic::run(&what),
         Verb::Coverage(args) => traffic::coverage(&args),
         Verb::Queue { what } => queue::run(&what),
