@@ -21,7 +21,7 @@ CRASH_ROUNDS ?= 20
 CRASH_ROUNDS_MANY ?= 300
 
 # What `make test` is, in this order; .ci/run goes through the same list.
-TEST_PARTS := fmt lint unit binaries sim crash-some recipes schema browser envoy ofrep realdata
+TEST_PARTS := fmt lint unit binaries sim crash-some recipes schema browser envoy ofrep toxiproxy realdata
 
 .PHONY: help
 help: ## this list
@@ -109,6 +109,10 @@ envoy: binaries ## the real Envoy asks `seawall gateway --rls` about limits
 ofrep: binaries ## the real OpenFeature client asks the door about its flags
 	cd tests/ofrep && SEAWALL_BIN=$(abspath $(SEAWALL)) npm test --silent
 
+.PHONY: toxiproxy
+toxiproxy: binaries ## the real clients of Toxiproxy drive `seawall faults`
+	SEAWALL_BIN=$(abspath $(SEAWALL)) tools/toxiproxy.sh
+
 .PHONY: realdata
 realdata: binaries ## a real catalogue imported and a real shop's orders replayed (when the data is there)
 	SEAWALL_BIN=$(abspath $(SEAWALL)) tools/realdata.sh
@@ -162,4 +166,4 @@ deny: ## licences, duplicates, advisories and sources of what we depend on
 .PHONY: clean
 clean: ## all that was built and reported; never ./data
 	cargo clean
-	rm -rf $(OUT) tests/browser/node_modules tests/ofrep/node_modules
+	rm -rf $(OUT) tests/browser/node_modules tests/ofrep/node_modules tests/toxiproxy/node_modules

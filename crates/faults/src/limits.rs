@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-/// Proxies of one server: a test bed has tens of services.
+/// Entries of the list of proxies: a test bed has tens of services.
 pub const PROXIES_MAX: usize = 256;
-/// Toxics of one proxy; each costs every connection a look.
+/// Entries of one proxy's list of toxics; each costs every connection a look.
 pub const TOXICS_PER_PROXY_MAX: usize = 64;
-/// Leases that are held at once: one for each toxic of a busy drill, and some.
+/// Entries of the table of leases: one for each toxic of a busy drill, and some.
 pub const LEASES_MAX: usize = 4_096;
 /// Characters of a name: it stands in paths and logs.
 pub const NAME_CHARS_MAX: usize = 200;

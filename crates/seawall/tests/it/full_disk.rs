@@ -14,10 +14,10 @@ const RESERVE_MIB: usize = 8;
 const LEFT_MIB: u64 = 4;
 const MIB: u64 = 1 << 20;
 
-struct Mounted(PathBuf);
+pub struct Mounted(PathBuf);
 
 impl Mounted {
-    fn new(at: PathBuf) -> Result<Mounted, String> {
+    pub fn new(at: PathBuf) -> Result<Mounted, String> {
         std::fs::create_dir(&at).unwrap();
         let size = format!("size={DISK_MIB}m");
         let mut mount = Command::new("mount");
@@ -29,6 +29,9 @@ impl Mounted {
             true => Ok(Mounted(at)),
             false => Err(String::from_utf8_lossy(&done.stderr).into_owned()),
         }
+    }
+    pub fn path(&self) -> &Path {
+        &self.0
     }
 }
 

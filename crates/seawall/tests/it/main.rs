@@ -5,6 +5,7 @@
 mod bad_input;
 mod books;
 mod crash;
+mod faults;
 mod full_disk;
 mod gateway;
 mod gateway_breaker;
