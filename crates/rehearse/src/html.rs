@@ -1,8 +1,8 @@
 //! The report as one page that stands alone: no script, no font, no address of anybody else.
 
-use crate::chart::{Chart, Kind, Series, escape, svg};
-use crate::report::{Body, SecondFigures, thousands};
+use crate::report::{Body, SecondFigures};
 use crate::table::{Section, sections, verdict_words};
+use picture::{Chart, Kind, Series, escape, svg, thousands};
 use std::fmt::Write;
 use wire::report::{Report, Verdict};
 
@@ -25,7 +25,7 @@ pub(crate) fn page(report: &Report<Body>) -> String {
          <title>{title}: {word}</title><style>{}</style></head><body><main>\n\
          <header><p class=\"kind\">Seawall {} report</p><h1>{title}</h1>\
          <p class=\"verdict {class}\"><strong>{word}</strong> {meaning}</p></header>\n",
-        include_str!("report.css"),
+        picture::CSS,
         escape(&report.kind),
     );
     push_cards(&mut out, body);
@@ -86,7 +86,7 @@ fn duration(ms: f64) -> String {
 fn push_charts(out: &mut String, body: &Body) {
     let kills: Vec<(f64, f64)> = body.kills.iter().map(|k| (k.killed_s, k.back_s)).collect();
     let draw = |title: &str, unit: &str, kind: Kind, series: Vec<Series>| {
-        let (t0, kills, seconds) = (body.t0_s, kills.clone(), body.seconds.len());
+        let (t0, kills, seconds) = (Some(body.t0_s), kills.clone(), body.seconds.len());
         svg(&Chart {
             title,
             unit,

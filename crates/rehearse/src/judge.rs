@@ -3,8 +3,9 @@
 //! Figures about the flood decide whether there is a verdict at all; a broken promise counts
 //! either way.
 
-use crate::report::{About, Expectation, LoadFigures, OrderFigures, checks, share, thousands};
+use crate::report::{About, Expectation, LoadFigures, OrderFigures, checks, share};
 use crate::run::Ran;
+use picture::thousands;
 use wire::campaign::Expectations;
 use wire::report::Verdict;
 

@@ -10,7 +10,6 @@
 
 mod answers;
 mod books;
-mod chart;
 mod child;
 mod client;
 mod config;

@@ -1,6 +1,7 @@
 //! The report as text: sections of aligned rows, the same that the page shows.
 
-use crate::report::{About, Body, Percentiles, thousands};
+use crate::report::{About, Body, Percentiles};
+use picture::thousands;
 use std::fmt::Write;
 use wire::report::{Report, Verdict};
 

@@ -291,10 +291,11 @@ fn worth(values: &[f64]) -> f64 {
     let all: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
     let pairs = values.windows(2);
     let next: f64 = pairs.map(|two| (two[0] - mean) * (two[1] - mean)).sum();
-    let alike = if all > 0.0 {
-        (next / all).clamp(0.0, 0.99)
-    } else {
-        0.0
+    // Equal values differ from their mean by rounding, and alike at that.
+    let rounding = mean * mean * values.len() as f64 * 1e-12;
+    let alike = match all > rounding {
+        true => (next / all).clamp(0.0, 0.99),
+        false => 0.0,
     };
     (1.0 - alike) / (1.0 + alike)
 }

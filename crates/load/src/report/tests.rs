@@ -1,7 +1,7 @@
 use super::compare::{mann_whitney, two_proportions};
 use super::*;
 use crate::find::Step;
-use crate::measure::{Checks, End, Latency, Measured, Named, Second};
+use crate::measure::{End, Measured, Named, Second};
 use crate::search::{Found, Told};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -25,7 +25,7 @@ fn measured(seconds: u64, ms: u64, errors_per_s: u64) -> Measured {
                 continue;
             }
             // Not the same in each second, and not alike in neighbours.
-            let us = ms * 1_000 + (place * 37 + at * 7_919 % 101) * 20;
+            let us = ms * 1_000 + (place * 37 + at * 7_919) % 101 * 20;
             named.ends[End::Good as usize] += 1;
             second.ends[End::Good as usize] += 1;
             second.latency.record(us);
@@ -369,7 +369,7 @@ fn both_shapes_of_k6_say_the_same() {
         ("http_req_duration: p(95)<60", true),
     ];
     assert_eq!(held, wanted, "true means crossed in --summary-export");
-    assert_eq!(export.thresholds[0].seen.as_deref(), Some("50.0"));
+    assert_eq!(export.thresholds[0].seen.as_deref(), Some("50"));
     let checks: Vec<_> = export
         .checks()
         .map(|(_, check)| check.name.clone())
@@ -550,8 +550,6 @@ fn different_loads_are_not_compared_unless_told() {
 fn nothing_measured_is_not_nought() {
     let body = Body::of_run(&Measured::new(Vec::new()), about());
     assert_eq!(body.total.latency_ms, None);
-    assert_eq!(Latency::new(2).quantile_us(0.5), None);
-    assert_eq!(Checks::default().passed, 0);
     let text = table(&envelope(body, ran()));
-    assert!(text.contains("Load"), "{text}");
+    assert!(!text.contains("Latency"), "{text}");
 }

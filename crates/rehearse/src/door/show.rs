@@ -1,10 +1,9 @@
 //! The door's section of the report: rows for table and page, and charts over the seconds.
 
 use super::{DoorFigures, DoorSecond};
-use crate::chart::{Kind, Series};
 use crate::limits::DOOR_ROWS_SHOWN_MAX;
-use crate::report::thousands;
 use crate::table::{Section, pairs, percent};
+use picture::{Kind, Series, thousands};
 
 const TITLE: &str = "The front door, by its own count (the audit uses none of it)";
 

@@ -1,9 +1,10 @@
-//! Charts as inline SVG: lines and stacked areas over the seconds of a run.
+//! Charts as inline SVG: lines and stacked areas over the seconds of a run, and curves over any
+//! other figure.
 //!
 //! Colours are CSS classes, so that the page's light, dark and printed looks apply to them too;
 //! nothing is loaded and nothing runs.
 
-use crate::report::thousands;
+use crate::{escape, thousands};
 use std::fmt::Write;
 
 const WIDTH: f64 = 880.0;
@@ -13,32 +14,34 @@ const RIGHT: f64 = 14.0;
 const TOP: f64 = 22.0;
 const BOTTOM: f64 = 30.0;
 
-pub(crate) struct Series {
-    pub(crate) name: String,
+#[derive(Clone, Debug)]
+pub struct Series {
+    pub name: String,
     /// The CSS class that gives the colour.
-    pub(crate) class: &'static str,
+    pub class: &'static str,
     /// One value a second; seconds without one are `NaN`.
-    pub(crate) values: Vec<f64>,
+    pub values: Vec<f64>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
     Lines,
     Stacked,
     /// Lines over a logarithmic scale, for latencies.
     LogLines,
 }
 
-pub(crate) struct Chart<'a> {
-    pub(crate) title: &'a str,
-    pub(crate) unit: &'a str,
-    pub(crate) kind: Kind,
-    pub(crate) series: Vec<Series>,
-    /// Second of T0.
-    pub(crate) t0: f64,
+#[derive(Clone, Debug)]
+pub struct Chart<'a> {
+    pub title: &'a str,
+    pub unit: &'a str,
+    pub kind: Kind,
+    pub series: Vec<Series>,
+    /// Second of T0, if there is one; else seconds count from the start.
+    pub t0: Option<f64>,
     /// From kill to first answer, in seconds.
-    pub(crate) kills: Vec<(f64, f64)>,
-    pub(crate) seconds: usize,
+    pub kills: Vec<(f64, f64)>,
+    pub seconds: usize,
 }
 
 struct Scale {
@@ -62,7 +65,8 @@ impl Scale {
     }
 }
 
-pub(crate) fn svg(chart: &Chart<'_>) -> String {
+#[must_use]
+pub fn svg(chart: &Chart<'_>) -> String {
     let scale = scale(chart);
     let mut out = format!(
         "<figure><figcaption>{}</figcaption><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
@@ -77,64 +81,125 @@ pub(crate) fn svg(chart: &Chart<'_>) -> String {
         Kind::Lines | Kind::LogLines => push_lines(&mut out, chart, &scale),
     }
     push_marks(&mut out, chart, &scale);
+    let names = chart.series.iter().map(|one| (one.class, &*one.name));
+    push_end(&mut out, names);
+    out
+}
+
+fn push_end<'a>(out: &mut String, names: impl Iterator<Item = (&'static str, &'a str)>) {
     out.push_str("</svg><ul class=\"legend\">");
-    for series in &chart.series {
+    for (class, name) in names {
         // Writing to a string cannot fail.
-        _ = write!(
-            out,
-            "<li><i class=\"{}\"></i>{}</li>",
-            series.class,
-            escape(&series.name)
-        );
+        _ = write!(out, "<li><i class=\"{class}\"></i>{}</li>", escape(name));
     }
     out.push_str("</ul></figure>\n");
+}
+
+/// Points over something else than seconds.
+#[derive(Clone, Debug)]
+pub struct Curve {
+    pub name: String,
+    /// The CSS class that gives the colour.
+    pub class: &'static str,
+    /// Joined in this order.
+    pub points: Vec<(f64, f64)>,
+    /// Whether a line joins them.
+    pub joined: bool,
+}
+
+/// Curves over a linear axis, heights logarithmic or not.
+#[must_use]
+pub fn curves(title: &str, (x_unit, y_unit): (&str, &str), log: bool, all: &[Curve]) -> String {
+    let points = || all.iter().flat_map(|curve| curve.points.iter());
+    let good = |value: &f64| value.is_finite() && (*value > 0.0 || !log);
+    let heights = points().map(|(_, y)| *y).filter(good);
+    let widest = points().map(|(x, _)| *x).filter(|x| x.is_finite());
+    let mut scale = heights_of(heights, log);
+    scale.seconds = nice(widest.fold(1.0, f64::max));
+    let title = escape(title);
+    let mut out = format!(
+        "<figure><figcaption>{title}</figcaption><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
+         role=\"img\" aria-label=\"{title}\">"
+    );
+    push_heights(&mut out, y_unit, &scale);
+    for quarter in 0..=4 {
+        let at = scale.seconds * f64::from(quarter) / 4.0;
+        let (x, y) = (scale.x(at), HEIGHT - BOTTOM + 18.0);
+        let (label, unit) = (label(at), if quarter == 4 { x_unit } else { "" });
+        let class = if quarter == 4 { "end" } else { "mid" };
+        let text = escape(format!("{label} {unit}").trim());
+        _ = write!(
+            out,
+            "<text class=\"{class}\" x=\"{x:.1}\" y=\"{y}\">{text}</text>"
+        );
+    }
+    for curve in all {
+        let good = curve
+            .points
+            .iter()
+            .filter(|(x, y)| x.is_finite() && good(y));
+        let mut path = String::new();
+        for (place, (x, y)) in good.clone().enumerate() {
+            let pen = if place == 0 { 'M' } else { 'L' };
+            _ = write!(path, "{pen}{:.1} {:.1}", scale.x(*x), scale.y(*y));
+        }
+        let class = curve.class;
+        if curve.joined {
+            _ = write!(out, "<path class=\"line {class}\" d=\"{path}\"/>");
+        }
+        for (x, y) in good {
+            let (x, y) = (scale.x(*x), scale.y(*y));
+            _ = write!(
+                out,
+                "<circle class=\"area {class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"/>"
+            );
+        }
+    }
+    let names = all.iter().map(|curve| (curve.class, &*curve.name));
+    push_end(&mut out, names);
     out
 }
 
 fn scale(chart: &Chart<'_>) -> Scale {
-    let finite = |value: &f64| value.is_finite();
-    let highest = match chart.kind {
-        Kind::Stacked => (0..chart.seconds)
-            .map(|s| {
-                chart
-                    .series
-                    .iter()
-                    .filter_map(|one| one.values.get(s))
-                    .sum()
-            })
-            .fold(0.0, f64::max),
-        _ => chart
-            .series
-            .iter()
-            .flat_map(|s| s.values.iter().copied().filter(finite))
-            .fold(0.0, f64::max),
-    };
     let log = chart.kind == Kind::LogLines;
-    let seconds = (chart.seconds as f64).max(1.0);
-    if log {
-        let lowest = chart.series.iter().flat_map(|s| s.values.iter().copied());
-        let lowest = lowest
-            .filter(|v| v.is_finite() && *v > 0.0)
-            .fold(f64::MAX, f64::min);
+    let mut scale = if chart.kind == Kind::Stacked {
+        let sum = |second: usize| {
+            let values = chart.series.iter().map(|one| one.values.get(second));
+            values.flatten().sum()
+        };
+        heights_of((0..chart.seconds).map(sum), log)
+    } else {
+        let values = chart.series.iter().flat_map(|s| s.values.iter().copied());
+        heights_of(values, log)
+    };
+    scale.seconds = (chart.seconds as f64).max(1.0);
+    scale
+}
+
+/// Heights that have room for all these values.
+fn heights_of(values: impl Iterator<Item = f64>, log: bool) -> Scale {
+    let (mut lowest, mut highest) = (f64::MAX, 0f64);
+    for value in values.filter(|value| value.is_finite()) {
+        highest = highest.max(value);
+        if value > 0.0 {
+            lowest = lowest.min(value);
+        }
+    }
+    let (low, high) = if log {
         let low = if lowest < f64::MAX {
             10f64.powf(lowest.log10().floor())
         } else {
             0.1
         };
-        let high = 10f64.powf(highest.max(low * 10.0).log10().ceil());
-        Scale {
-            low,
-            high,
-            log,
-            seconds,
-        }
+        (low, 10f64.powf(highest.max(low * 10.0).log10().ceil()))
     } else {
-        Scale {
-            low: 0.0,
-            high: nice(highest.max(1.0)),
-            log,
-            seconds,
-        }
+        (0.0, nice(highest.max(1.0)))
+    };
+    Scale {
+        low,
+        high,
+        log,
+        seconds: 1.0,
     }
 }
 
@@ -158,6 +223,32 @@ fn label(value: f64) -> String {
 }
 
 fn push_grid(out: &mut String, chart: &Chart<'_>, scale: &Scale) {
+    push_heights(out, chart.unit, scale);
+    let base = HEIGHT - BOTTOM;
+    let step = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_800, 3_600];
+    let step = step
+        .into_iter()
+        .find(|s| chart.seconds / s <= 12)
+        .unwrap_or(7_200) as f64;
+    let zero = chart.t0.unwrap_or(0.0);
+    let mut at = -(zero / step).floor() * step;
+    while zero + at <= chart.seconds as f64 {
+        let (x, y) = (scale.x(zero + at), base + 18.0);
+        let text = match chart.t0 {
+            None => format!("{at} s"),
+            Some(_) if at == 0.0 => "T0".to_owned(),
+            Some(_) => format!("{at:+} s"),
+        };
+        _ = write!(
+            out,
+            "<text class=\"mid\" x=\"{x:.1}\" y=\"{y}\">{text}</text>"
+        );
+        at += step;
+    }
+}
+
+/// Lines across, with their values and the unit.
+fn push_heights(out: &mut String, unit: &str, scale: &Scale) {
     let mut ticks = Vec::new();
     if scale.log {
         let mut tick = scale.low;
@@ -168,7 +259,7 @@ fn push_grid(out: &mut String, chart: &Chart<'_>, scale: &Scale) {
     } else {
         ticks.extend((0..=4).map(|quarter| scale.high * f64::from(quarter) / 4.0));
     }
-    let (right, base) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
+    let right = WIDTH - RIGHT;
     for tick in ticks {
         let y = scale.y(tick);
         let (text_y, text_x, label) = (y + 4.0, LEFT - 8.0, label(tick));
@@ -178,30 +269,11 @@ fn push_grid(out: &mut String, chart: &Chart<'_>, scale: &Scale) {
              <text class=\"end\" x=\"{text_x}\" y=\"{text_y:.1}\">{label}</text>"
         );
     }
-    let (unit, text_x) = (escape(chart.unit), LEFT - 8.0);
+    let (unit, text_x) = (escape(unit), LEFT - 8.0);
     _ = write!(
         out,
         "<text class=\"end unit\" x=\"{text_x}\" y=\"11\">{unit}</text>"
     );
-    let step = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_800, 3_600];
-    let step = step
-        .into_iter()
-        .find(|s| chart.seconds / s <= 12)
-        .unwrap_or(7_200) as f64;
-    let mut at = -(chart.t0 / step).floor() * step;
-    while chart.t0 + at <= chart.seconds as f64 {
-        let (x, y) = (scale.x(chart.t0 + at), base + 18.0);
-        let text = if at == 0.0 {
-            "T0".to_owned()
-        } else {
-            format!("{at:+} s")
-        };
-        _ = write!(
-            out,
-            "<text class=\"mid\" x=\"{x:.1}\" y=\"{y}\">{text}</text>"
-        );
-        at += step;
-    }
 }
 
 fn push_kills(out: &mut String, chart: &Chart<'_>, scale: &Scale) {
@@ -219,8 +291,10 @@ fn push_kills(out: &mut String, chart: &Chart<'_>, scale: &Scale) {
 
 fn push_marks(out: &mut String, chart: &Chart<'_>, scale: &Scale) {
     let base = HEIGHT - BOTTOM;
-    let x = scale.x(chart.t0);
-    _ = write!(out, "<path class=\"t0\" d=\"M{x:.1} {TOP}V{base}\"/>");
+    if let Some(t0) = chart.t0 {
+        let x = scale.x(t0);
+        _ = write!(out, "<path class=\"t0\" d=\"M{x:.1} {TOP}V{base}\"/>");
+    }
     if let ([(killed, _)], y) = (chart.kills.as_slice(), TOP - 6.0) {
         let x = scale.x(*killed);
         _ = write!(
@@ -270,19 +344,4 @@ fn push_areas(out: &mut String, chart: &Chart<'_>, scale: &Scale) {
         _ = write!(out, "<path class=\"area {}\" d=\"{path}Z\"/>", series.class);
         below = above;
     }
-}
-
-/// Text for HTML.
-pub(crate) fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            c => out.push(c),
-        }
-    }
-    out
 }
