@@ -339,7 +339,11 @@ fn the_examples_are_good() {
 proptest::proptest! {
     /// A good file with one line replaced by another of its own, or cut.
     #[test]
-    fn no_shuffled_scenario_makes_it_panic(from in 0usize..60, to in 0usize..60, cut in 0usize..40) {
+    fn no_shuffled_scenario_makes_it_panic(
+        from in 0usize..60,
+        to in 0usize..60,
+        cut in 0usize..40,
+    ) {
         let mut lines: Vec<&str> = SCENARIO.lines().collect();
         let (from, to) = (from % lines.len(), to % lines.len());
         lines[to] = &lines[from][..lines[from].len().saturating_sub(cut)];

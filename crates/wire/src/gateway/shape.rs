@@ -279,7 +279,7 @@ pub enum Json {
 }
 
 impl Take for Json {
-    fn take(source: &mut Source, shape: &Shape, node: &Node, path: &str) -> Option<Json> {
+    fn take(source: &mut Source, _: &Shape, node: &Node, path: &str) -> Option<Json> {
         if let Some(plain) = node.plain() {
             // YAML has infinities, JSON has not.
             if serde_json::from_str::<serde_json::Value>(plain).is_err() {
@@ -292,7 +292,7 @@ impl Take for Json {
             let items = nodes.iter().enumerate().map(|(index, node)| {
                 let path = format!("{path}[{index}]");
                 source.note(&path, node.line);
-                Json::take(source, shape, node, &path)
+                Json::take(source, &Shape::Json, node, &path)
             });
             return items.collect::<Option<_>>().map(Json::List);
         }
@@ -300,7 +300,7 @@ impl Take for Json {
             let entries = entries.iter().map(|(line, key, node)| {
                 let path = super::source::joined(path, key);
                 source.note(&path, *line);
-                Some((key.clone(), Json::take(source, shape, node, &path)?))
+                Some((key.clone(), Json::take(source, &Shape::Json, node, &path)?))
             });
             return entries.collect::<Option<_>>().map(Json::Map);
         }
