@@ -16,6 +16,7 @@ mod http1;
 pub mod limits;
 pub mod measure;
 mod pace;
+pub mod report;
 mod rng;
 pub mod run;
 pub mod script;

@@ -83,7 +83,7 @@ fn number(metric: Option<&Value>, field: &str) -> Option<f64> {
 
 fn count(metric: Option<&Value>, field: &str) -> Option<u64> {
     let value = number(metric, field)?;
-    (value >= 0.0 && value < 1e15).then_some(value as u64)
+    (0.0..1e15).contains(&value).then_some(value as u64)
 }
 
 fn request(metrics: &Map<String, Value>, tags: &str, name: &str) -> RequestFigures {
