@@ -21,7 +21,7 @@ CRASH_ROUNDS ?= 20
 CRASH_ROUNDS_MANY ?= 300
 
 # What `make test` is, in this order; .ci/run goes through the same list.
-TEST_PARTS := fmt lint unit binaries sim crash-some recipes schema browser envoy ofrep toxiproxy realdata
+TEST_PARTS := fmt lint unit binaries sim crash-some recipes schema slow browser envoy ofrep toxiproxy realdata
 
 .PHONY: help
 help: ## this list
@@ -96,6 +96,10 @@ recipes: binaries ## every curl and wrk recipe of docs/clients.md, run as writte
 .PHONY: schema
 schema: binaries ## schemathesis against the OpenAPI document, bounded
 	SEAWALL_BIN=$(abspath $(SEAWALL)) tools/schema.sh
+
+.PHONY: slow
+slow: binaries ## slowhttptest against the door, three ways, while healthy clients are served
+	SEAWALL_BIN=$(abspath $(SEAWALL)) tools/slow.sh
 
 .PHONY: browser
 browser: binaries ## pages in a real browser

@@ -149,6 +149,7 @@ case $WHAT in
     build
     need curl have curl
     need wrk have wrk
+    need slowhttptest have slowhttptest
     need nginx have nginx
     need xz-utils have xz
     need python3-venv venv_there

@@ -120,22 +120,32 @@ impl<S: InProcess> Fetch<S> {
             Payer::Paid(held) => return Ok(Rc::clone(held)),
             Payer::Late(late) => late,
         };
-        let now = self.door.clocks.now();
-        let taken = {
-            let mut books = self.door.books();
-            // Of another configuration's breakers nothing is asked.
-            let pool = pool.filter(|_| books.generation == self.local.generation);
-            books.ask_fetch(late, pool, now)
-        };
-        let refused = |code, retry_after| NoAnswer::Refused { code, retry_after };
-        match taken {
-            Ok(taken) => Ok(Rc::new(Held::new(Arc::clone(&self.door), taken, now))),
-            Err(books::No::Breaker { retry_after }) => {
-                Err(refused(DoorCode::UpstreamDown, retry_after))
-            }
-            Err(books::No::Shed { retry_after }) => Err(refused(DoorCode::Shed, retry_after)),
-            Err(books::No::Limit(_) | books::No::UnderWay) => Err(NoAnswer::Nobody),
+        held_by(&self.door, self.local.generation, pool, late)
+    }
+}
+
+/// Asks breaker and overload control, by a configuration's generation and the place of its pool.
+pub(super) fn held_by(
+    door: &Arc<Door>,
+    generation: u64,
+    pool: Option<usize>,
+    late: &Late,
+) -> Result<Rc<Held>, NoAnswer> {
+    let now = door.clocks.now();
+    let taken = {
+        let mut books = door.books();
+        // Of another configuration's breakers nothing is asked.
+        let pool = pool.filter(|_| books.generation == generation);
+        books.ask_fetch(late, pool, now)
+    };
+    let refused = |code, retry_after| NoAnswer::Refused { code, retry_after };
+    match taken {
+        Ok(taken) => Ok(Rc::new(Held::new(Arc::clone(door), taken, now))),
+        Err(books::No::Breaker { retry_after }) => {
+            Err(refused(DoorCode::UpstreamDown, retry_after))
         }
+        Err(books::No::Shed { retry_after }) => Err(refused(DoorCode::Shed, retry_after)),
+        Err(books::No::Limit(_) | books::No::UnderWay) => Err(NoAnswer::Nobody),
     }
 }
 

@@ -3,9 +3,12 @@
 //! door, so they are asked by whoever asks there: by one request for all that wait with it, by a
 //! renewal that nobody waits for, or by nobody. What such a fetch holds it gives back with the last
 //! byte from behind, not when the client that caused it has its answer.
+//!
+//! The same holds for requests with a body: while a client is still sending it, nothing behind the
+//! door works for it, and thousands of slow ones must not look like load.
 
 use super::books::{Books, No, Taken};
-use guard::{Admission, Class, Ended, Facts, Nanos, Value, Verdict};
+use guard::{Admission, Begun, Class, Ended, Facts, Nanos, Value, Verdict};
 
 /// What a fetch is asked about, once there is one.
 #[derive(Clone, Copy, Debug)]
@@ -38,21 +41,34 @@ impl Books {
         now: Nanos,
     ) -> Result<Taken, No> {
         match late {
-            true => self.ask_limits(facts, now),
+            true => self.ask_limits(facts, key, now),
             false => self.ask(facts, pool, key, now),
         }
     }
 
     /// What a request pays that may be answered from what is kept.
-    fn ask_limits(&mut self, facts: &Facts, now: Nanos) -> Result<Taken, No> {
+    fn ask_limits(&mut self, facts: &Facts, key: Option<Value>, now: Nanos) -> Result<Taken, No> {
         self.end_shares(now);
+        let mut taken = Taken {
+            generation: self.generation,
+            ..Taken::default()
+        };
+        if let Some(key) = key {
+            match self.duplicates.begin(key, now) {
+                Begun::First(ticket) => taken.duplicate = Some(ticket),
+                Begun::InFlight { .. } => return Err(No::UnderWay),
+                Begun::Uncounted => {}
+            }
+        }
         match self.limits.ask(facts, now) {
-            Verdict::Allowed { permit, .. } => Ok(Taken {
-                permit: Some(permit),
-                generation: self.generation,
-                ..Taken::default()
-            }),
-            Verdict::Refused(refusal) => Err(No::Limit(refusal)),
+            Verdict::Allowed { permit, .. } => {
+                taken.permit = Some(permit);
+                Ok(taken)
+            }
+            Verdict::Refused(refusal) => {
+                self.give_back(taken, now, Nanos(0), Ended::Dropped);
+                Err(No::Limit(refusal))
+            }
         }
     }
 

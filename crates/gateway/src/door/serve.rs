@@ -4,10 +4,12 @@
 
 use super::answers::{self, No};
 use super::extras::RouteExtra;
-use super::fetch::context;
+use super::fetch::{context, held_by};
 use super::held::Held;
 use super::kept::Came;
-use super::running::{Ready, Running};
+use super::late::Late;
+use super::line::Told;
+use super::running::Ready;
 use super::service::{DoorService, InProcess, Local};
 use crate::compress::{self, Accepted};
 use crate::config::TargetSpec;
@@ -16,6 +18,7 @@ use crate::proxy::{Happened, ProxyError, Target, Why};
 use guard::{Ended, RouteId};
 use host::http::Body;
 use hyper::body::Incoming;
+use hyper::header::{ACCEPT, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -72,7 +75,8 @@ impl<S: InProcess> DoorService<S> {
             client,
             held,
             session,
-            ..
+            late,
+            told,
         } = came;
         let route = &running.compiled.routes[place];
         let answer = match &route.target {
@@ -85,8 +89,14 @@ impl<S: InProcess> DoorService<S> {
                     let no = No::new(DoorCode::NoRoute, "The pool of this route is gone.");
                     return answers::refuse(&no, request.headers());
                 };
+                let behind = Behind {
+                    local,
+                    place,
+                    pool: *pool,
+                    target,
+                };
                 return self
-                    .forward(running, place, request, target, (client, held))
+                    .forward(behind, request, (client, held), (late, told))
                     .await;
             }
             TargetSpec::Static => {
@@ -108,15 +118,30 @@ impl<S: InProcess> DoorService<S> {
 
     async fn forward(
         &self,
-        running: &Running,
-        place: usize,
+        behind: Behind<'_>,
         request: Request<Incoming>,
-        target: &Target,
         (client, held): (Client, Rc<Held>),
+        (late, told): (Option<Late>, &Told),
     ) -> Response<Body> {
-        let accept = request.headers().get(hyper::header::ACCEPT).cloned();
-        let ctx = context(running, place, client, &held);
-        let asked = self.proxy.forward(request, target, ctx).await;
+        let Behind { place, target, .. } = behind;
+        let accept = request.headers().get(ACCEPT).cloned();
+        let mut ctx = context(&behind.local.running, place, client, &held);
+        let asked = match self.proxy.receive(request, target, &ctx).await {
+            Err(error) => Err(error),
+            Ok(received) => {
+                if let Some(late) = late {
+                    let generation = behind.local.generation;
+                    match held_by(&self.door, generation, Some(behind.pool), &late) {
+                        Ok(more) => ctx.keep = Some(Box::new((Rc::clone(&held), more))),
+                        Err(no) => {
+                            held.tell(Ended::Dropped);
+                            return no.answer(&self.door, told, &only(accept));
+                        }
+                    }
+                }
+                self.proxy.send(received, target, ctx).await
+            }
+        };
         match asked {
             Ok(answer) => {
                 held.tell(ended(&answer, false));
@@ -128,11 +153,8 @@ impl<S: InProcess> DoorService<S> {
                 held.tell(ended);
                 self.door.counts.refuse(code);
                 tracing::debug!(%error, route = place, "no answer from the upstream");
-                let mut headers = hyper::HeaderMap::new();
-                if let Some(accept) = accept {
-                    headers.insert(hyper::header::ACCEPT, accept);
-                }
-                let mut answer = answers::refuse(&No::new(code, error.why.text()), &headers);
+                let no = No::new(code, error.why.text());
+                let mut answer = answers::refuse(&no, &only(accept));
                 if error.why == Why::Unsupported {
                     *answer.status_mut() = StatusCode::NOT_IMPLEMENTED;
                 }
@@ -140,6 +162,24 @@ impl<S: InProcess> DoorService<S> {
             }
         }
     }
+}
+
+/// Where a request goes that a pool answers.
+struct Behind<'a> {
+    local: &'a Rc<Local>,
+    /// Of the route.
+    place: usize,
+    pool: usize,
+    target: &'a Target,
+}
+
+/// The one header by which a refusal is written.
+fn only(accept: Option<HeaderValue>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if let Some(accept) = accept {
+        headers.insert(ACCEPT, accept);
+    }
+    headers
 }
 
 fn whole(file: &Ready, request: &Request<Incoming>) -> Response<Body> {

@@ -25,7 +25,9 @@ use guard::switches::Action;
 use guard::{Class, Facts, RouteId};
 use host::http::{Body, Service};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, SET_COOKIE};
+use hyper::header::{
+    CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, SET_COOKIE, TRANSFER_ENCODING,
+};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 use std::cell::{Cell, RefCell};
@@ -285,7 +287,12 @@ impl<S: InProcess> DoorService<S> {
         };
         let key = key_under_way(door, route, facts, parts);
         let room = route.room.and_then(|room| running.rooms.get(room));
-        let late = running.extras.may_be_kept(usize::from(id.0), parts);
+        let place = usize::from(id.0);
+        let plain = pool.is_some() && running.extras.route(place).is_none();
+        let late = match plain {
+            true => may_have_body(parts),
+            false => running.extras.may_be_kept(place, parts),
+        };
         let (acts, gone, asked) = {
             let mut books = door.books();
             if books.generation != local.generation {
@@ -514,6 +521,14 @@ fn method_of(asked: &Method) -> guard::Method {
         Method::OPTIONS => method(Written::Options),
         _ => guard::Method::Other,
     }
+}
+
+/// Whether a client may still be sending when its request is decided.
+fn may_have_body(parts: &Parts) -> bool {
+    let bare = matches!(parts.method, Method::GET | Method::HEAD);
+    !bare
+        || parts.headers.contains_key(CONTENT_LENGTH)
+        || parts.headers.contains_key(TRANSFER_ENCODING)
 }
 
 /// One buyer's key: somebody else's with the same text is another one.

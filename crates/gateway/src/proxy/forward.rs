@@ -22,26 +22,59 @@ use hyper::{Method, Request, Response, StatusCode, Version};
 use std::rc::Rc;
 use std::time::Duration;
 
-pub(super) async fn forward(
-    worker: &Rc<Worker>,
+/// A request whose body is at hand, or flows: from here on it needs a connection.
+#[derive(Debug)]
+pub struct Received {
+    parts: Parts,
+    body: Sending,
+    upgrade: Option<HeaderValue>,
+    expects: bool,
+}
+
+/// Waits for a small body, so that a slow client holds nothing of the upstream's.
+pub(super) async fn receive(
     request: Request<Incoming>,
     pool: &Rc<LocalPool>,
-    mut ctx: ForwardContext<'_>,
-) -> Result<Response<Body>, ProxyError> {
-    worker.watch.set_now(now_ms());
-    let keep = ctx.keep.take();
+    ctx: &ForwardContext<'_>,
+) -> Result<Received, ProxyError> {
     let (parts, body) = request.into_parts();
     if parts.method == Method::CONNECT {
         return Err(ProxyError::refused(Why::Unsupported));
     }
     let host = host_of(&parts.uri, &parts.headers);
-    let host = host.map_err(|()| ProxyError::refused(Why::BadHost))?;
+    host.map_err(|()| ProxyError::refused(Why::BadHost))?;
     let timeouts = ctx.timeouts.unwrap_or(pool.pool.spec().timeouts);
     let upgrade = upgrade_of(&parts.headers)
-        .filter(|protocol| ctx.may_upgrade && may_upgrade(&parts, protocol, &body));
+        .filter(|protocol| ctx.may_upgrade && may_upgrade(&parts, protocol, &body))
+        .cloned();
     let expects = parts.headers.contains_key(EXPECT);
-    let body = sending(body, &ctx, timeouts, expects).await;
-    let body = body.map_err(ProxyError::refused)?;
+    let body = sending(body, ctx, timeouts, expects).await;
+    Ok(Received {
+        body: body.map_err(ProxyError::refused)?,
+        parts,
+        upgrade,
+        expects,
+    })
+}
+
+pub(super) async fn forward(
+    worker: &Rc<Worker>,
+    received: Received,
+    pool: &Rc<LocalPool>,
+    mut ctx: ForwardContext<'_>,
+) -> Result<Response<Body>, ProxyError> {
+    worker.watch.set_now(now_ms());
+    let keep = ctx.keep.take();
+    let Received {
+        parts,
+        body,
+        upgrade,
+        expects,
+    } = received;
+    let upgrade = upgrade.as_ref();
+    let host = host_of(&parts.uri, &parts.headers);
+    let host = host.map_err(|()| ProxyError::refused(Why::BadHost))?;
+    let timeouts = ctx.timeouts.unwrap_or(pool.pool.spec().timeouts);
     pool.pay_in();
     let end_at_ms = timeouts.total_ms.map_or(u64::MAX, |total| {
         worker.watch.now_ms().saturating_add(total.into())

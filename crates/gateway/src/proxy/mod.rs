@@ -17,6 +17,7 @@ mod tunnel;
 mod upload;
 
 pub use error::{Happened, Malformed, ProxyError, Why};
+pub use forward::Received;
 pub(crate) use http2::Http2Links;
 
 use crate::headers::{Announce, Client};
@@ -175,7 +176,28 @@ impl Proxy {
         target: &Target,
         ctx: ForwardContext<'_>,
     ) -> Result<Response<Body>, ProxyError> {
-        forward::forward(&self.worker, request, &target.0, ctx).await
+        let received = self.receive(request, target, &ctx).await?;
+        self.send(received, target, ctx).await
+    }
+
+    /// The first half of [`Proxy::forward`]: waits for a small body.
+    pub async fn receive(
+        &self,
+        request: Request<Incoming>,
+        target: &Target,
+        ctx: &ForwardContext<'_>,
+    ) -> Result<Received, ProxyError> {
+        forward::receive(request, &target.0, ctx).await
+    }
+
+    /// The second half: asks a peer.
+    pub async fn send(
+        &self,
+        received: Received,
+        target: &Target,
+        ctx: ForwardContext<'_>,
+    ) -> Result<Response<Body>, ProxyError> {
+        forward::forward(&self.worker, received, &target.0, ctx).await
     }
 }
 

@@ -40,6 +40,11 @@ pub(super) fn parse(
     method: &Method,
     headers: &mut HeaderMap,
 ) -> Result<Option<(Head, usize)>, Malformed> {
+    if matches!(bytes.first(), Some(b'\r' | b'\n')) {
+        // httparse passes over blank lines, but they belong to no answer: something else went
+        // wrong on this connection.
+        return Err(Malformed::NotHttp);
+    }
     let mut lines = [const { MaybeUninit::uninit() }; RESPONSE_HEADERS_MAX];
     let mut response = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();

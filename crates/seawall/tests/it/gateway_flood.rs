@@ -11,7 +11,9 @@ mod frames;
 
 use crate::gateway::{BUYERS, Gate, Upstream};
 use crate::site::until;
-use frames::{END_HEADERS, END_STREAM, Frames, HEADERS, RST_STREAM, frame, request};
+use frames::{
+    CONTINUATION, END_HEADERS, END_STREAM, Frames, HEADERS, RST_STREAM, frame, literal, request,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -147,4 +149,43 @@ fn streams_that_are_opened_and_reset_keep_nothing() {
         });
         refused.into_inner() == 0
     });
+}
+
+#[test]
+fn headers_without_an_end_are_ended() {
+    let upstream = Upstream::saying("ok");
+    let gate = door(&upstream);
+    let seen = |path: &str| {
+        let all = upstream.seen();
+        all.iter().filter(|seen| seen.line.contains(path)).count()
+    };
+    let large = literal("x-more", &"y".repeat(1_000));
+    for (what, more) in [
+        ("large continuations", large),
+        ("empty continuations", Vec::new()),
+    ] {
+        let unit = frame(CONTINUATION, 0, 1, &more);
+        let burst: Vec<u8> = unit
+            .iter()
+            .copied()
+            .cycle()
+            .take(unit.len() * 500)
+            .collect();
+        under(&gate, what, || {
+            let begun = Instant::now();
+            while begun.elapsed() < ATTACK {
+                let mut client = Frames::connect(gate.front, &[]);
+                let wait = Some(Duration::from_millis(400));
+                client.stream.set_write_timeout(wait).unwrap();
+                client.send(&frame(HEADERS, END_STREAM, 1, &of_attacker("/endless")));
+                let mut sent = 0;
+                while sent < 4_000_000 && client.send(&burst) {
+                    sent += burst.len();
+                }
+                // The door ends the connection, and has answered nothing.
+                assert!(client.rest().iter().all(|frame| frame.kind != HEADERS), "{what}");
+            }
+        });
+    }
+    assert_eq!(seen("/endless"), 0, "none of it is a request");
 }

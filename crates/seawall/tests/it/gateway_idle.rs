@@ -6,15 +6,15 @@ use crate::http::{PATIENCE, read_answer};
 use crate::site::until;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, SockAddr, Socket, Type};
-use std::io::{BufReader, Write};
+use std::io::{BufReader, ErrorKind, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
 use std::time::{Duration, Instant};
 
 const CONNECTIONS: u64 = 5_000;
 /// Descriptors that this process, with its other tests, and the gateway need beside.
 const DESCRIPTORS_BESIDE: u64 = 1_500;
-/// An address has some 28,000 ports, of which others use some.
-const CONNECTIONS_OF_AN_ADDRESS: u64 = 20_000;
+/// Ports below those that the kernel gives out by itself.
+const PORTS: std::ops::Range<u16> = 10_000..30_000;
 /// Resident memory of the process for one. About 3 KB once it has been idle for two seconds; the
 /// buffers of a request before, until then and in what the allocator keeps.
 const BYTES_EACH_MAX: u64 = 16 * 1_024;
@@ -38,18 +38,36 @@ fn possible(wanted: u64) -> u64 {
     most.saturating_sub(DESCRIPTORS_BESIDE)
 }
 
-/// From another address of the loopback for each so many.
-fn connect(to: SocketAddr, number: u64) -> TcpStream {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    let last = u8::try_from(2 + number / CONNECTIONS_OF_AN_ADDRESS).unwrap();
-    let from = SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, last), 0);
-    // The kernel then chooses a port by both ends.
-    socket.set_reuse_address(true).unwrap();
-    socket.bind(&SockAddr::from(from)).unwrap();
-    socket.connect(&SockAddr::from(to)).unwrap();
-    let stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream
+/// Where connections come from: one port after another, then another address of the loopback.
+/// Chosen here, because the kernel takes longer for each port that is in use already.
+struct Sources {
+    address: u8,
+    ports: std::ops::Range<u16>,
+}
+
+impl Sources {
+    fn connect(&mut self, to: SocketAddr) -> TcpStream {
+        loop {
+            let Some(port) = self.ports.next() else {
+                self.address += 1;
+                self.ports = PORTS;
+                continue;
+            };
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            // A port that waits after an earlier run may be taken.
+            socket.set_reuse_address(true).unwrap();
+            let from = SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, self.address), port);
+            match socket.bind(&SockAddr::from(from)) {
+                // Somebody else's: the next one.
+                Err(error) if error.kind() == ErrorKind::AddrInUse => continue,
+                bound => bound.unwrap(),
+            }
+            socket.connect(&SockAddr::from(to)).unwrap();
+            let stream = TcpStream::from(socket);
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            return stream;
+        }
+    }
 }
 
 #[test]
@@ -72,8 +90,12 @@ fn idle_connections_cost_memory_and_not_answers() {
     let before = gate.resident_bytes();
     let (mut idle, mut slowest) = (Vec::new(), Duration::ZERO);
     let begun = Instant::now();
+    let mut sources = Sources {
+        address: 2,
+        ports: PORTS,
+    };
     for number in 0..count {
-        let mut stream = connect(gate.front, number);
+        let mut stream = sources.connect(gate.front);
         // Half of them never say anything, half have been served and keep the connection.
         if number % 2 == 0 {
             stream.write_all(ASK).unwrap();

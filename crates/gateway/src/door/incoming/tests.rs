@@ -1,3 +1,5 @@
+//! Bodies through the pipe: whole, broken, with trailers, untouched.
+
 use super::{DuplexStream, empty, serve, shown};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
