@@ -215,10 +215,11 @@ fn nice(value: f64) -> f64 {
 }
 
 fn label(value: f64) -> String {
-    if value >= 1.0 || value == 0.0 {
+    if value.fract() == 0.0 || value >= 1_000.0 {
         thousands(value as u64)
     } else {
-        format!("{value}")
+        // Four digits are enough, and 0.1 + 0.2 is not 0.3 in binary.
+        format!("{}", (value * 1e4).round() / 1e4)
     }
 }
 
@@ -231,7 +232,8 @@ fn push_grid(out: &mut String, chart: &Chart<'_>, scale: &Scale) {
         .find(|s| chart.seconds / s <= 12)
         .unwrap_or(7_200) as f64;
     let zero = chart.t0.unwrap_or(0.0);
-    let mut at = -(zero / step).floor() * step;
+    // Added to nought, so that it is not written -0.
+    let mut at = 0.0 - (zero / step).floor() * step;
     while zero + at <= chart.seconds as f64 {
         let (x, y) = (scale.x(zero + at), base + 18.0);
         let text = match chart.t0 {
@@ -343,5 +345,50 @@ fn push_areas(out: &mut String, chart: &Chart<'_>, scale: &Scale) {
         }
         _ = write!(out, "<path class=\"area {}\" d=\"{path}Z\"/>", series.class);
         below = above;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_say_what_the_line_is_at() {
+        for (value, text) in [
+            (0.0, "0"),
+            (0.1 + 0.2, "0.3"),
+            (1.5, "1.5"),
+            (37.5, "37.5"),
+            (1_250.0, "1,250"),
+            (12_345.6, "12,345"),
+        ] {
+            assert_eq!(label(value), text);
+        }
+    }
+
+    #[test]
+    fn seconds_count_from_t0_or_from_the_start() {
+        let draw = |t0| {
+            svg(&Chart {
+                title: "a <title>",
+                unit: "1/s",
+                kind: Kind::Lines,
+                series: vec![Series {
+                    name: "sent".to_owned(),
+                    class: "c1",
+                    values: vec![1.0, f64::NAN, 3.0],
+                }],
+                t0,
+                kills: Vec::new(),
+                seconds: 3,
+            })
+        };
+        let (with, without) = (draw(Some(1.0)), draw(None));
+        assert!(with.contains(">T0<") && with.contains(">-1 s<"), "{with}");
+        assert!(
+            without.contains(">0 s<") && !without.contains(">T0<"),
+            "{without}"
+        );
+        assert!(without.contains("a &lt;title&gt;"), "{without}");
     }
 }

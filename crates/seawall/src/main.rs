@@ -11,6 +11,7 @@ mod load;
 mod metrics;
 mod queue;
 mod rehearse;
+mod report;
 mod rls;
 mod schema;
 mod seed;
@@ -84,6 +85,11 @@ enum Verb {
     ///
     /// Example: seawall faults --lease 10s
     Faults(faults::Args),
+    /// Show and compare load reports: ours, k6's, JMeter's.
+    Report {
+        #[command(subcommand)]
+        what: report::What,
+    },
     /// Look at recorded traffic: access logs, HAR, GoReplay, the gateway's recorder.
     Traffic {
         #[command(subcommand)]
@@ -138,6 +144,7 @@ fn main() -> ExitCode {
         Verb::Journal { what } => inspect::run(&what),
         Verb::Rebuild { what } => inspect::rebuild(&what),
         Verb::Rehearse(args) => rehearse::run(&args),
+        Verb::Report { what } => report::run(&what),
         Verb::Load { what } => load::run(&what),
         Verb::Faults(args) => faults::run(&args),
         Verb::Traffic { what } => traffic::run(&what),

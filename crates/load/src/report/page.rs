@@ -11,7 +11,7 @@ use wire::report::{Report, Verdict};
 #[must_use]
 pub fn page(report: &Report<Body>) -> String {
     let body = &report.body;
-    let (word, meaning) = verdict_words(report.verdict);
+    let (word, meaning) = verdict_words(report);
     let class = match report.verdict {
         Verdict::Holds => "good",
         Verdict::Broken => "bad",

@@ -13,8 +13,11 @@ pub(super) struct Section {
     pub rows: Vec<Vec<String>>,
 }
 
-pub(super) fn verdict_words(verdict: Verdict) -> (&'static str, &'static str) {
-    match verdict {
+pub(super) fn verdict_words(report: &Report<Body>) -> (&'static str, &'static str) {
+    let body = &report.body;
+    let asked = !body.thresholds.is_empty() || body.search.is_some();
+    match report.verdict {
+        Verdict::Holds if !asked => ("HOLDS", "No threshold was asked of it."),
         Verdict::Holds => ("HOLDS", "Every threshold held."),
         Verdict::Broken => ("BROKEN", "At least one threshold did not hold."),
         Verdict::None => ("NO VERDICT", "The run says nothing of its target."),
@@ -37,7 +40,7 @@ pub fn table(report: &Report<Body>) -> String {
     for remark in remarks(body) {
         _ = write!(out, "\n{remark}");
     }
-    let (word, meaning) = verdict_words(report.verdict);
+    let (word, meaning) = verdict_words(report);
     _ = write!(
         out,
         "\n{} · {} {} · {}\nVerdict: {word} (exit code {}). {meaning}\n",

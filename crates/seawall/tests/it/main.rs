@@ -30,6 +30,7 @@ mod gateway_tls_out;
 mod http;
 mod orders;
 mod payments;
+mod report;
 mod restart;
 mod site;
 mod slow;
