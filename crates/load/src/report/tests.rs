@@ -158,6 +158,8 @@ fn figures_are_those_that_were_measured() {
     let p50 = total.latency_ms.as_ref().unwrap().p50.unwrap();
     assert!((50.0..53.0).contains(&p50), "{p50}");
     assert_eq!(body.seconds.len(), 12);
+    let p99 = body.seconds[3].p99_ms.unwrap();
+    assert!((51.5..53.5).contains(&p99), "{p99}");
     assert_eq!(body.seconds[3].reasons["timed_out"], 2);
     assert_eq!(body.requests[0].unexpected_statuses["500"], 2);
     assert_eq!(body.verdict(), Verdict::Holds);
@@ -487,6 +489,13 @@ fn tests_agree_with_worked_examples() {
     assert!((0.0040..0.0050).contains(&p), "{p}");
     let (p, effect) = mann_whitney(&a, &a).unwrap();
     assert!((effect - 0.5).abs() < 1e-9 && p > 0.999, "{p}");
+    // Two values, 3 and 7 of ten: without the correction for ties p would be 0.13.
+    let few = |ones: usize| -> Vec<f64> {
+        let shuffled = (0..10).map(|place| place * 7 % 10 < ones);
+        shuffled.map(|one| f64::from(u8::from(one))).collect()
+    };
+    let (p, _) = mann_whitney(&few(3), &few(7)).unwrap();
+    assert!((0.07..0.09).contains(&p), "{p}");
     assert_eq!(mann_whitney(&a[..7], &b), None);
     // Rising values resemble their neighbours: they say less.
     let mut sorted = (a, b);
