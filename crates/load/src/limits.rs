@@ -64,3 +64,8 @@ pub const JTL_RECORD_BYTES_MAX: usize = 1 << 20;
 pub const JTL_SECONDS_MAX: i64 = 172_800;
 /// Bytes of a report or summary that is read whole.
 pub const REPORT_BYTES_MAX: u64 = 256 << 20;
+/// Seconds behind the newest in which lines of a JMeter result file may still come: each open one
+/// has a histogram.
+pub const JTL_OPEN_SECONDS: i64 = 120;
+/// Levels of groups within groups in a summary of k6: they are read recursively.
+pub const K6_GROUP_DEPTH_MAX: usize = 32;

@@ -7,15 +7,13 @@
 
 use super::body::{Body, LoadFigures, SecondFigures, Source};
 use super::of;
-use crate::limits::{JTL_LABELS_MAX, JTL_RECORD_BYTES_MAX, JTL_SECONDS_MAX};
+use crate::limits::{JTL_LABELS_MAX, JTL_OPEN_SECONDS, JTL_RECORD_BYTES_MAX, JTL_SECONDS_MAX};
 use crate::measure::{End, Named, Second};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::rc::Rc;
 
-/// Seconds behind the newest in which lines may still come.
-const OPEN_SECONDS: i64 = 120;
 const EXPECTED: &str = "expected JMeter's CSV with a header such as \
                         timeStamp,elapsed,label,responseCode,…,success,…";
 
@@ -248,13 +246,13 @@ impl Tally {
     }
 
     fn second(&mut self, at: i64) -> Result<Option<&mut Second>, String> {
-        if self.newest_s > 0 && at <= self.newest_s - OPEN_SECONDS {
+        if self.newest_s > 0 && at <= self.newest_s - JTL_OPEN_SECONDS {
             self.too_late += 1;
             return Ok(None);
         }
         if at > self.newest_s {
             self.newest_s = at;
-            let still = self.open.split_off(&(at - OPEN_SECONDS + 1));
+            let still = self.open.split_off(&(at - JTL_OPEN_SECONDS + 1));
             let done = std::mem::replace(&mut self.open, still);
             self.closed
                 .extend(done.iter().map(|(at, second)| (*at, of::second(second))));

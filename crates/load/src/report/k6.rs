@@ -8,10 +8,8 @@
 use super::body::{
     Body, CheckFigures, LoadFigures, Quantiles, RequestFigures, Source, ThresholdFigures,
 };
+use crate::limits::K6_GROUP_DEPTH_MAX;
 use serde_json::{Map, Value};
-
-/// Groups within groups that are looked into.
-const GROUP_DEPTH_MAX: usize = 32;
 
 /// The figures of a summary. The error says where and what was expected.
 pub fn read(text: &str) -> Result<Body, String> {
@@ -159,9 +157,9 @@ fn checks(
     depth: usize,
     out: &mut Vec<CheckFigures>,
 ) -> Result<(), String> {
-    if depth > GROUP_DEPTH_MAX {
+    if depth > K6_GROUP_DEPTH_MAX {
         return Err(format!(
-            "root_group: more than {GROUP_DEPTH_MAX} groups deep"
+            "root_group: more than {K6_GROUP_DEPTH_MAX} groups deep"
         ));
     }
     for (at, check) in members(group.get("checks")).enumerate() {

@@ -144,7 +144,7 @@ const K6_HANDLE: &str = r#"{"metrics": {
   "vus_max": {"type": "gauge", "values": {"value": 8, "min": 1, "max": 8}}},
  "state": {"testRunDurationMs": 10000},
  "root_group": {"name": "", "checks": [{"name": "is 200", "passes": 97, "fails": 3}],
-  "groups": [{"name": "cart", "groups": [], "checks": [{"name": "has", "passes": 1, "fails": 0}]}]}}"#;
+  "groups": [{"name": "cart", "checks": [{"name": "has", "passes": 1, "fails": 0}]}]}}"#;
 
 // ── what was measured ────────────────────────────────────────────────────────────────────────
 
