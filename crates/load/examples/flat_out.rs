@@ -44,7 +44,8 @@ fn main() {
     let us = |share| total.latency.quantile_us(share).unwrap_or(0);
     let seconds = measured.wall_us as f64 / 1e6;
     println!(
-        "rate={:.0} good={} errors={} planned={} late={} p50={} p99={} service_p50={} lag_p99={} cpu={:.2} busiest={:.2} cpu_us_each={:.2}",
+        "rate={:.0} good={} errors={} planned={} late={} p50={} p99={} service_p50={} lag_p99={} \
+         cpu={:.2} busiest={:.2} cpu_us_each={:.2}",
         total.ended(End::Good) as f64 / seconds,
         total.ended(End::Good),
         total.errors(),

@@ -184,7 +184,7 @@ mod tests {
             (5_000.0, 0.0, 4.0),
         ];
         let plan = plan(&shape, Spacing::Even);
-        let mut seconds = vec![0.0; 19];
+        let mut seconds = [0.0; 19];
         let mut last = 0;
         for at in plan.instants() {
             assert!(at >= last);

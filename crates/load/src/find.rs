@@ -222,7 +222,8 @@ fn falls_behind(counted: &[Second]) -> Option<String> {
     let grows = more as f64 > (arrived as f64 * 0.01).max(chance.min(arrived as f64 * 0.05));
     (grows && after > before + before / 2).then(|| {
         format!(
-            "it falls behind: {more} more under way at the end, the median went from {:.1} to {:.1} ms",
+            "it falls behind: {more} more under way at the end, the median went from {:.1} to \
+             {:.1} ms",
             before as f64 / 1e3,
             after as f64 / 1e3
         )

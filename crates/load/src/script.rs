@@ -203,14 +203,14 @@ impl Template {
             if rest.starts_with("$$") {
                 plain.push('$');
                 at += 2;
-            } else if rest.starts_with("${") {
+            } else if let Some(inner) = rest.strip_prefix("${") {
                 let bad = |what: &str| crate::expr::BadExpr {
                     at,
                     what: what.to_owned(),
                 };
-                let end = end_of(&rest[2..]).ok_or_else(|| bad("${ has no closing }"))?;
+                let end = end_of(inner).ok_or_else(|| bad("${ has no closing }"))?;
                 let begin = at + 2;
-                let expr = Expr::parse(&rest[2..2 + end], names).map_err(|mut bad| {
+                let expr = Expr::parse(&inner[..end], names).map_err(|mut bad| {
                     bad.at += begin;
                     bad
                 })?;

@@ -1,9 +1,10 @@
 //! What a run has to hold: k6's threshold grammar on our figures, and sliding windows.
 //!
 //! `METRIC: AGGREGATE OPERATOR NUMBER [over SPAN]`, such as
-//! `http_req_duration{name:pay}: p(95)<200` or `http_req_failed: rate<0.01 over 10s`. k6 has one comparison in each threshold and no
-//! `&&` or `||`; several thresholds of one metric must all hold. With `over`, every window of that
-//! length must, and the worst one is shown. Durations are in milliseconds.
+//! `http_req_duration{name:pay}: p(95)<200` or `http_req_failed: rate<0.01 over 10s`. k6 has one
+//! comparison in each threshold and no `&&` or `||`; several thresholds of one metric must all
+//! hold. With `over`, every window of that length must, and the worst one is shown. Durations are
+//! in milliseconds.
 //!
 //! Two figures count otherwise than k6's, on purpose: `http_req_duration` runs from the planned
 //! instant and has good answers only (`http_req_service` runs from the sending), and a figure of

@@ -133,20 +133,11 @@ impl Worker {
                 self.publish(shared, now);
                 sweep_us = now + SWEEP_US;
             }
-            let core = self.core.borrow();
+            let (quiet, timed) = self.state(stopped);
             let over = arrivals.peek().is_none() || stopped;
-            let quiet = match stopped {
-                true => core.slots.iter().all(|(_, slot)| slot.busy.get().is_none()),
-                false => core.buyers.is_empty(),
-            };
             if (over && quiet) || now > last_us {
                 break;
             }
-            let timed = core
-                .timers
-                .peek()
-                .map_or(u64::MAX, |Reverse((due, _))| *due);
-            drop(core);
             let arrival = arrivals.peek().filter(|_| !stopped).copied();
             let due = arrival.unwrap_or(u64::MAX).min(timed).min(sweep_us);
             match due.saturating_sub(self.now_us()) {
@@ -158,6 +149,18 @@ impl Worker {
         meter.sample(self.now_us(), &mut core.measured);
         core.measured.wall_us = self.now_us();
         Ok(())
+    }
+
+    /// Whether nobody is left to wait for, and when the next pause is over.
+    fn state(&self, stopped: bool) -> (bool, u64) {
+        let core = self.core.borrow();
+        let mut slots = core.slots.iter();
+        let quiet = match stopped {
+            true => slots.all(|(_, slot)| slot.busy.get().is_none()),
+            false => core.buyers.is_empty(),
+        };
+        let timed = core.timers.peek();
+        (quiet, timed.map_or(u64::MAX, |Reverse((due, _))| *due))
     }
 
     fn arrive(self: &Rc<Self>, at: u64, now: u64) {

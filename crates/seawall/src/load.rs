@@ -1,8 +1,5 @@
 //! `seawall load`: open-loop load on any HTTP service, and the highest rate that it holds.
 
-use anyhow::{Context, anyhow};
-use clap::Subcommand;
-use host::{Drain, Exit};
 use ::load::arrivals::{Plan, Segment, Spacing};
 use ::load::compile::{self, Compiled};
 use ::load::consent::{self, Consent};
@@ -13,6 +10,9 @@ use ::load::slo::Objective;
 use ::load::stop::Watch;
 use ::load::thresholds::Judged;
 use ::load::{Run, Target};
+use anyhow::{Context, anyhow};
+use clap::Subcommand;
+use host::{Drain, Exit};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -190,15 +190,25 @@ fn run_scenario(args: &RunArgs) -> Result<Exit, Stopped> {
             "the plan goes to {peak:.0}/s and the target allows {ceiling:.0}/s"
         )));
     }
-    let mut watch = Watch::new(&compiled.stop).map_err(|error| Stopped::Usage(error.to_string()))?;
+    let mut watch =
+        Watch::new(&compiled.stop).map_err(|error| Stopped::Usage(error.to_string()))?;
     once(&ready, compiled.setup.as_ref(), "set-up")?;
     let stop = interrupted()?;
     let script = Arc::new(compiled.script.clone());
-    let run = Run::start(script, compiled.plan.clone(), Arc::clone(target), &compiled.options);
+    let run = Run::start(
+        script,
+        compiled.plan.clone(),
+        Arc::clone(target),
+        &compiled.options,
+    );
     let stopped = follow(&run, &mut watch, &stop, common.quiet);
     let measured = run.join()?;
     once(&ready, compiled.teardown.as_ref(), "tear-down")?;
-    let judged: Vec<Judged> = compiled.thresholds.iter().map(|t| t.whole(&measured)).collect();
+    let judged: Vec<Judged> = compiled
+        .thresholds
+        .iter()
+        .map(|t| t.whole(&measured))
+        .collect();
     let invalid = ::load::run::invalid(&measured, stopped.is_some());
     let exit = match (&stopped, invalid.is_empty()) {
         (None, true) if judged.iter().all(|judged| judged.holds) => Exit::Good,
@@ -289,7 +299,12 @@ fn find_rate(args: &FindArgs) -> Result<Exit, Stopped> {
     let compiled = &ready.compiled;
     let (window_s, warm_s, long_s, precision) = match args.quick {
         true => (4, 1, 6, args.precision.max(5.0)),
-        false => (args.window.max(3), 2, args.window.max(3) * 2, args.precision),
+        false => (
+            args.window.max(3),
+            2,
+            args.window.max(3) * 2,
+            args.precision,
+        ),
     };
     if !(0.1..=50.0).contains(&precision) || args.start <= 0.0 || args.max < args.start {
         return Err(Stopped::Usage(

@@ -95,8 +95,11 @@ async fn pump(
     chunked: bool,
     mut see: impl FnMut(&[u8]),
 ) -> io::Result<()> {
+    // Whatever it says, be it in pieces, it means "go on".
     let mut go_on = [0; 64];
-    near.read(&mut go_on).await?;
+    if near.read(&mut go_on).await? == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
     let mut trailers = Vec::new();
     while let Some(frame) = body.frame().await {
         match frame.map_err(io::Error::other)?.into_data() {

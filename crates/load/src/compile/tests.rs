@@ -1,3 +1,5 @@
+//! Scenarios by examples: what they become, and which line a mistake is told with.
+
 use super::*;
 use std::fs;
 

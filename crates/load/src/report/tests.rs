@@ -1,3 +1,5 @@
+//! Reports by examples: written, read back, compared.
+
 use super::compare::{mann_whitney, two_proportions};
 use super::*;
 use crate::find::Step;

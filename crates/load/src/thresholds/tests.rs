@@ -1,3 +1,5 @@
+//! The grammar by examples, and figures of runs made by hand.
+
 use super::*;
 use crate::measure::Checks;
 

@@ -1,10 +1,10 @@
 //! What a load run came to, for people and for programs.
 
 use super::{End, Found, Judged, Measured, Second, Step, Told};
-use comfy_table::{Table, presets};
-use host::Exit;
 use ::load::measure::{Latency, Named};
 use ::load::run::Invalid;
+use comfy_table::{Table, presets};
+use host::Exit;
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -87,10 +87,12 @@ impl Outcome<'_> {
             measured.busiest * 100.0
         );
         let mut table = Table::new();
-        table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header([
-            "request", "sent", "good", "refused", "errors", "p50 ms", "p90", "p95", "p99", "p99.9",
-            "max",
-        ]);
+        table
+            .load_preset(presets::UTF8_HORIZONTAL_ONLY)
+            .set_header([
+                "request", "sent", "good", "refused", "errors", "p50 ms", "p90", "p95", "p99",
+                "p99.9", "max",
+            ]);
         for named in measured.named.iter().chain([&measured.total()]) {
             let figures = QUANTILES.map(|(_, share)| ms(named.latency.quantile_us(share)));
             let counts = [
@@ -108,7 +110,11 @@ impl Outcome<'_> {
             for check in named.checks.iter().filter(|check| check.failed > 0) {
                 let all = check.passed + check.failed;
                 let (name, failed) = (&check.name, check.failed);
-                let _ = writeln!(out, "check {name} of {}: {failed} of {all} failed", named.name);
+                let _ = writeln!(
+                    out,
+                    "check {name} of {}: {failed} of {all} failed",
+                    named.name
+                );
             }
             for (status, count) in &named.statuses {
                 let _ = writeln!(out, "{}: {count} × status {status}", named.name);
@@ -147,13 +153,18 @@ fn quantiles(latency: &Latency) -> Value {
 
 fn ends_json(ends: &[u64; End::ALL.len()]) -> Value {
     let pairs = End::ALL.iter().zip(ends);
-    Value::Object(pairs.map(|(end, n)| (end.name().to_owned(), json!(n))).collect())
+    Value::Object(
+        pairs
+            .map(|(end, n)| (end.name().to_owned(), json!(n)))
+            .collect(),
+    )
 }
 
 fn named_json(named: &Named) -> Value {
-    let checks = named.checks.iter().map(|check| {
-        json!({"name": check.name, "passed": check.passed, "failed": check.failed})
-    });
+    let checks = named
+        .checks
+        .iter()
+        .map(|check| json!({"name": check.name, "passed": check.passed, "failed": check.failed}));
     json!({
         "name": named.name,
         "sent": named.sent,

@@ -183,7 +183,10 @@ fn headers_without_an_end_are_ended() {
                     sent += burst.len();
                 }
                 // The door ends the connection, and has answered nothing.
-                assert!(client.rest().iter().all(|frame| frame.kind != HEADERS), "{what}");
+                assert!(
+                    client.rest().iter().all(|frame| frame.kind != HEADERS),
+                    "{what}"
+                );
             }
         });
     }

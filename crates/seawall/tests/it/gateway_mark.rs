@@ -37,7 +37,10 @@ fn a_good_mark_goes_through_and_every_other_one_is_taken_out() {
     let gate = Gate::with_files(&text, &[("mark.key", key)]);
     let now_s = now_ms() / 1_000;
     let good = mark(KEY, "run-7", now_s + 3_600);
-    assert_eq!(told(&gate, &upstream, &[&good]), [good.clone()]);
+    assert_eq!(
+        told(&gate, &upstream, &[&good]),
+        std::slice::from_ref(&good)
+    );
 
     let expired = mark(KEY, "run-7", now_s - 1);
     let foreign = mark(b"another secret, also of 32 bytes", "run-7", now_s + 3_600);
@@ -58,7 +61,10 @@ fn a_good_mark_goes_through_and_every_other_one_is_taken_out() {
     }
     // The keys are read anew; what was counted stays.
     assert_eq!(gate.order("reload", &serde_json::json!({})).status, 200);
-    assert_eq!(told(&gate, &upstream, &[&good]), [good.clone()]);
+    assert_eq!(
+        told(&gate, &upstream, &[&good]),
+        std::slice::from_ref(&good)
+    );
     assert_eq!(
         gate.metric("seawall_door_marks_total{what=\"marked\"}"),
         2.0

@@ -1,3 +1,5 @@
+//! The contract by examples: every mistake with its message and line.
+
 use super::*;
 use serde_json::Value;
 use std::fs;
