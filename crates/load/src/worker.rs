@@ -130,7 +130,7 @@ impl Worker {
             if now >= sweep_us {
                 self.sweep(now);
                 meter.sample(now, &mut self.core.borrow_mut().measured);
-                self.publish(shared, now);
+                self.publish(shared, (now / 1_000_000) as usize);
                 sweep_us = now + SWEEP_US;
             }
             let (quiet, timed) = self.state(stopped);
@@ -148,6 +148,8 @@ impl Worker {
         let mut core = self.core.borrow_mut();
         meter.sample(self.now_us(), &mut core.measured);
         core.measured.wall_us = self.now_us();
+        drop(core);
+        self.publish(shared, usize::MAX);
         Ok(())
     }
 
@@ -389,9 +391,9 @@ impl Worker {
         (second.buyers, second.connections) = (buyers, open);
     }
 
-    fn publish(&self, shared: &crate::run::Shared, now: u64) {
+    /// Shows the seconds before this one.
+    fn publish(&self, shared: &crate::run::Shared, whole: usize) {
         let core = self.core.borrow();
-        let whole = (now / 1_000_000) as usize;
         let mut seconds = shared.seconds.lock().unwrap_or_else(|bad| bad.into_inner());
         for at in seconds.len()..whole.min(core.measured.seconds.len()) {
             seconds.push(core.measured.seconds[at].clone());

@@ -175,7 +175,8 @@ fn folder(asked: Option<&Path>) -> Result<(PathBuf, Option<tempfile::TempDir>), 
     Ok((made.path().to_path_buf(), Some(made)))
 }
 
-fn build() -> Build {
+/// This program, for the envelope of reports.
+pub fn build() -> Build {
     let commit = option_env!("SEAWALL_COMMIT")
         .map(str::to_owned)
         .or_else(|| {
@@ -198,7 +199,8 @@ fn build() -> Build {
     }
 }
 
-fn machine() -> Machine {
+/// This machine, for the envelope of reports.
+pub fn machine() -> Machine {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let field = |text: &str, name: &str| {
         let line = text.lines().find(|line| line.starts_with(name))?;

@@ -1,14 +1,14 @@
 //! `seawall load`: open-loop load on any HTTP service, and the highest rate that it holds.
 
 use ::load::arrivals::{Plan, Segment, Spacing};
-use ::load::compile::{self, Compiled};
+use ::load::compile::{self, Compiled, Http};
 use ::load::consent::{self, Consent};
 use ::load::find::{Finding, Step, find};
-use ::load::measure::{End, Measured, Second};
+use ::load::measure::{End, Second};
+use ::load::report::{self, About, Body, Ran, ThresholdFigures};
 use ::load::search::{Found, Settings, Told};
 use ::load::slo::Objective;
 use ::load::stop::Watch;
-use ::load::thresholds::Judged;
 use ::load::{Run, Target};
 use anyhow::{Context, anyhow};
 use clap::Subcommand;
@@ -90,6 +90,9 @@ pub struct FindArgs {
     /// Within 10 percent and in about a minute.
     #[arg(long)]
     quick: bool,
+    /// Where the report goes.
+    #[arg(long, default_value = "out")]
+    out: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]
@@ -113,7 +116,7 @@ pub fn run(what: &What) -> anyhow::Result<ExitCode> {
         What::Token(args) => token(args),
     };
     match done {
-        Ok(exit) => Ok(exit.into()),
+        Ok(exit) => Ok(exit),
         Err(Stopped::Usage(why)) => {
             eprintln!("seawall: {why}");
             Ok(Exit::Usage.into())
@@ -146,6 +149,12 @@ struct Ready {
 fn ready(common: &Common) -> Result<Ready, Stopped> {
     let usage = |error: &dyn std::fmt::Display| Stopped::Usage(error.to_string());
     let mut compiled = compile::file(&common.scenario).map_err(|error| usage(&error))?;
+    if compiled.target.http == Http::Two {
+        let file = common.scenario.display();
+        return Err(Stopped::Usage(format!(
+            "{file}: target.http: this version sends HTTP/1.1 only, found 2"
+        )));
+    }
     if let Some(workers) = common.workers {
         compiled.options.workers = workers;
     }
@@ -176,7 +185,8 @@ fn ready(common: &Common) -> Result<Ready, Stopped> {
     })
 }
 
-fn run_scenario(args: &RunArgs) -> Result<Exit, Stopped> {
+fn run_scenario(args: &RunArgs) -> Result<ExitCode, Stopped> {
+    let begun = (Instant::now(), SystemTime::now());
     let common = &args.common;
     let ready = ready(common)?;
     let Ready {
@@ -204,38 +214,60 @@ fn run_scenario(args: &RunArgs) -> Result<Exit, Stopped> {
     let stopped = follow(&run, &mut watch, &stop, common.quiet);
     let measured = run.join()?;
     once(&ready, compiled.teardown.as_ref(), "tear-down")?;
-    let judged: Vec<Judged> = compiled
-        .thresholds
-        .iter()
-        .map(|t| t.whole(&measured))
-        .collect();
-    let invalid = ::load::run::invalid(&measured, stopped.is_some());
-    let exit = match (&stopped, invalid.is_empty()) {
-        (None, true) if judged.iter().all(|judged| judged.holds) => Exit::Good,
-        (None, true) => Exit::Bad,
-        (Some(_), _) | (_, false) => Exit::NoVerdict,
+    let judged = compiled.thresholds.iter().map(|t| t.whole(&measured));
+    let thresholds = judged.map(|judged| ThresholdFigures {
+        seen: judged.seen.map(|seen| format!("{seen:.3} {}", judged.unit)),
+        expression: judged.expression,
+        held: judged.holds,
+    });
+    let about = About {
+        scenario: compiled.name.clone(),
+        target: format!("{target:?}"),
+        thresholds: thresholds.collect(),
+        stopped: stopped.is_some(),
+        remarks: stopped.into_iter().collect(),
     };
-    let outcome = show::Outcome {
-        name: &compiled.name,
-        measured: &measured,
-        judged: &judged,
-        invalid: &invalid,
-        stopped: stopped.as_deref(),
-        exit,
-    };
-    std::fs::create_dir_all(&args.out)
-        .with_context(|| format!("cannot make {}", args.out.display()))?;
-    let file = args.out.join("load.json");
-    std::fs::write(&file, outcome.json() + "\n")
-        .with_context(|| format!("cannot write {}", file.display()))?;
-    match common.json {
-        true => println!("{}", outcome.json()),
+    let body = Body::of_run(&measured, about);
+    tell(body, begun, (&args.out, "load"), common.json)
+}
+
+/// Writes the report in its three shapes and shows it.
+fn tell(
+    body: Body,
+    begun: (Instant, SystemTime),
+    (out, name): (&Path, &str),
+    json: bool,
+) -> Result<ExitCode, Stopped> {
+    let started = jiff::Timestamp::try_from(begun.1)?;
+    let report = report::envelope(
+        body,
+        Ran {
+            command: std::env::args().collect::<Vec<_>>().join(" "),
+            build: rehearse::build(),
+            machine: rehearse::machine(),
+            started: format!("{started:.0}"),
+            seconds: begun.0.elapsed().as_secs_f64(),
+        },
+    );
+    std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+    let text = serde_json::to_string_pretty(&report)? + "\n";
+    let shapes = [
+        ("json", text.clone()),
+        ("html", report::page(&report)),
+        ("junit.xml", report::junit(&report)),
+    ];
+    for (ending, text) in shapes {
+        let file = out.join(format!("{name}.{ending}"));
+        std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    match json {
+        true => print!("{text}"),
         false => {
-            print!("{}", outcome.table());
-            println!("report: {}", file.display());
+            print!("{}", report::table(&report));
+            println!("report: {}", out.join(format!("{name}.html")).display());
         }
     }
-    Ok(exit)
+    Ok(ExitCode::from(report.verdict.exit_code()))
 }
 
 /// One buyer through a script of its own; anything but good answers ends it all.
@@ -267,33 +299,37 @@ fn once(ready: &Ready, script: Option<&::load::script::Script>, what: &str) -> R
 fn follow(run: &Run, watch: &mut Watch, stop: &AtomicBool, quiet: bool) -> Option<String> {
     let (control, mut seconds) = (run.control(), Vec::<Second>::new());
     let mut stopped = None;
-    while !run.is_over() {
-        std::thread::sleep(Duration::from_millis(100));
+    loop {
+        // Before the look at the seconds, so that the last ones are seen.
+        let over = run.is_over();
         let fresh = control.seconds(seconds.len());
         if stop.load(Ordering::Relaxed) && stopped.is_none() {
             stopped = Some("stopped by the operator".to_owned());
             control.stop();
         }
-        if fresh.is_empty() {
-            continue;
-        }
+        let any = !fresh.is_empty();
         for second in fresh {
             if !quiet {
                 eprintln!("{}", show::line(seconds.len(), &second));
             }
             seconds.push(second);
         }
-        if stopped.is_none()
+        if over {
+            return stopped;
+        }
+        if any
+            && stopped.is_none()
             && let Some(why) = watch.look(&seconds, Instant::now())
         {
             stopped = Some(why);
             control.stop();
         }
+        std::thread::sleep(Duration::from_millis(100));
     }
-    stopped
 }
 
-fn find_rate(args: &FindArgs) -> Result<Exit, Stopped> {
+fn find_rate(args: &FindArgs) -> Result<ExitCode, Stopped> {
+    let begun = (Instant::now(), SystemTime::now());
     let common = &args.common;
     let ready = ready(common)?;
     let compiled = &ready.compiled;
@@ -342,19 +378,21 @@ fn find_rate(args: &FindArgs) -> Result<Exit, Stopped> {
         },
     )?;
     once(&ready, compiled.teardown.as_ref(), "tear-down")?;
-    match common.json {
-        true => println!("{}", show::found_json(&found, &steps)),
-        false => println!("{}", show::found(&found)),
+    if !common.quiet {
+        eprintln!("{}", show::found(&found));
     }
-    Ok(match found {
-        Found::Between { .. } => Exit::Good,
-        Found::AtLeast { .. } => Exit::Good,
-        Found::Below { .. } => Exit::Bad,
-        Found::Invalid { .. } => Exit::NoVerdict,
-    })
+    let about = About {
+        scenario: compiled.name.clone(),
+        target: format!("{:?}", ready.target),
+        thresholds: Vec::new(),
+        stopped: stop.load(Ordering::Relaxed),
+        remarks: Vec::new(),
+    };
+    let body = Body::of_find(&steps, &found, &args.slo, about);
+    tell(body, begun, (&args.out, "find"), common.json)
 }
 
-fn token(args: &TokenArgs) -> Result<Exit, Stopped> {
+fn token(args: &TokenArgs) -> Result<ExitCode, Stopped> {
     let roots = args
         .url
         .starts_with("https://")
@@ -369,7 +407,7 @@ fn token(args: &TokenArgs) -> Result<Exit, Stopped> {
     };
     print!("{}", consent.sign(&key(&args.key_file)?));
     eprintln!("Serve this line at {}{}", args.url, consent::WELL_KNOWN);
-    Ok(Exit::Good)
+    Ok(Exit::Good.into())
 }
 
 /// The key of notes, made at the first use, readable by its owner only.

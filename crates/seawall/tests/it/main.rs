@@ -28,6 +28,7 @@ mod gateway_shop;
 mod gateway_switches;
 mod gateway_tls_out;
 mod http;
+mod load;
 mod orders;
 mod payments;
 mod report;
