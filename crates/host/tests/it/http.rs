@@ -382,7 +382,7 @@ fn after_a_101_the_connection_is_a_tunnel_with_what_came_early_and_ends_with_the
 
 #[test]
 fn a_tunnel_lasts_for_as_long_as_bytes_move() {
-    let server = Server::start(|o| (o.tunnel_idle_ms, o.idle_ms) = (600, 200));
+    let server = Server::start(|o| (o.tunnel_idle_ms, o.idle_ms) = (2_000, 200));
     let mut client = server.connect();
     client.send("GET /upgrade HTTP/1.1\r\nHost: t\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
     assert_eq!(client.answer().status, 101);
@@ -390,7 +390,7 @@ fn a_tunnel_lasts_for_as_long_as_bytes_move() {
     let mut heard = [0; 2];
     client.stream.read_exact(&mut heard).unwrap();
     assert_eq!(&heard, b"[]");
-    while started.elapsed() < Duration::from_millis(1_000) {
+    while started.elapsed() < Duration::from_millis(3_000) {
         client.send("hi");
         client.stream.read_exact(&mut heard).unwrap();
         assert_eq!(&heard, b"hi");
