@@ -34,7 +34,15 @@ async function withChromium(work) {
   } finally {
     child.kill();
     await ended;
-    rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+    // Its helpers outlive it by a moment and write on.
+    await until('the profile is gone', 30_000, () => {
+      try {
+        rmSync(profile, { recursive: true, force: true });
+        return true;
+      } catch {
+        return false;
+      }
+    });
   }
 }
 

@@ -38,7 +38,7 @@ export async function ownShop({ door, catalogue }) {
   const { SEAWALL_BIN } = process.env;
   assert(SEAWALL_BIN, 'a door of its own needs SEAWALL_BIN');
   const folder = mkdtempSync(join(tmpdir(), 'seawall-door-'));
-  const gone = () => rmSync(folder, { recursive: true, force: true });
+  const gone = () => rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   try {
     const file = join(folder, 'door.yaml');
     writeFileSync(file, door);
@@ -80,7 +80,7 @@ async function start(binary, campaign = CAMPAIGN, more = []) {
     const late = setTimeout(() => child.kill('SIGKILL'), 10_000);
     await ended;
     clearTimeout(late);
-    rmSync(data, { recursive: true, force: true });
+    rmSync(data, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   };
   try {
     const url = (name) => said.match(new RegExp(`^${name} +(http:\\S+)`, 'm'))?.[1];
