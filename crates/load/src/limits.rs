@@ -69,3 +69,5 @@ pub const REPORT_BYTES_MAX: u64 = 256 << 20;
 pub const JTL_OPEN_SECONDS: i64 = 120;
 /// Levels of groups within groups in a summary of k6: they are read recursively.
 pub const K6_GROUP_DEPTH_MAX: usize = 32;
+/// Microseconds of lag at p99 from which a sender that is always awake counts as too busy.
+pub const BUSY_LAG_US: u64 = 1_000;
