@@ -178,6 +178,7 @@ fn verdicts() {
     assert_eq!(empty.verdict(), Verdict::Broken, "a check that never ran");
     let mut busy = measured(12, 50, 0);
     busy.busiest = 0.99;
+    (0..busy.arrived.max(1_000)).for_each(|_| busy.lag.record(5_000));
     let mut invalid = Body::of_run(&busy, about());
     invalid.thresholds[0].held = false;
     assert_eq!(
