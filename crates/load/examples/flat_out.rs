@@ -2,32 +2,14 @@
 
 use load::arrivals::{Plan, Segment, Spacing};
 use load::measure::End;
-use load::script::{Journey, Op, RequestSpec, Script, Statuses, Template};
+use load::script::Script;
 use load::{Options, Run, Target};
 use std::sync::Arc;
 
 fn main() {
     let given: Vec<String> = std::env::args().skip(1).collect();
     let number = |at: usize| given[at].parse::<f64>().expect("a number");
-    let script = Script {
-        journeys: vec![Journey {
-            name: "get".into(),
-            weight: 1.0,
-            ops: vec![Op::Request(0)],
-        }],
-        requests: vec![RequestSpec {
-            name: "get".into(),
-            method: hyper::Method::GET,
-            path: Template::text("/"),
-            headers: Vec::new(),
-            body: None,
-            timeout_us: 5_000_000,
-            expect: Statuses::default(),
-            checks: Vec::new(),
-            extract: Vec::new(),
-        }],
-        ..Script::default()
-    };
+    let script = Script::get("/", 5_000_000);
     let plan = Plan {
         segments: vec![Segment::constant(number(1), (number(2) * 1e6) as u64)],
         spacing: Spacing::Even,

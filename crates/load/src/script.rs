@@ -17,6 +17,32 @@ pub struct Script {
     pub feeders: Vec<Feeder>,
 }
 
+impl Script {
+    /// One journey of one GET: the smallest load there is.
+    #[must_use]
+    pub fn get(path: &str, timeout_us: u64) -> Script {
+        Script {
+            journeys: vec![Journey {
+                name: "get".into(),
+                weight: 1.0,
+                ops: vec![Op::Request(0)],
+            }],
+            requests: vec![RequestSpec {
+                name: "get".into(),
+                method: Method::GET,
+                path: Template::text(path),
+                headers: Vec::new(),
+                body: None,
+                timeout_us,
+                expect: Statuses::default(),
+                checks: Vec::new(),
+                extract: Vec::new(),
+            }],
+            ..Script::default()
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Journey {
     pub name: String,

@@ -3,7 +3,7 @@
 
 use load::arrivals::Spacing;
 use load::find::{Finding, find};
-use load::script::{Journey, Op, RequestSpec, Script, Statuses, Template};
+use load::script::Script;
 use load::search::{Found, Settings};
 use load::{Options, Target};
 use std::collections::VecDeque;
@@ -58,28 +58,6 @@ fn take(mut client: TcpStream, turns: &(Mutex<VecDeque<TcpStream>>, Condvar)) {
     }
 }
 
-fn script() -> Script {
-    Script {
-        journeys: vec![Journey {
-            name: "get".into(),
-            weight: 1.0,
-            ops: vec![Op::Request(0)],
-        }],
-        requests: vec![RequestSpec {
-            name: "get".into(),
-            method: hyper::Method::GET,
-            path: Template::text("/"),
-            headers: Vec::new(),
-            body: None,
-            timeout_us: 5_000_000,
-            expect: Statuses::default(),
-            checks: Vec::new(),
-            extract: Vec::new(),
-        }],
-        ..Script::default()
-    }
-}
-
 #[test]
 fn the_knee_of_a_queue_is_found_quickly() {
     // Eight servers of 20 ms: 400 a second.
@@ -107,7 +85,7 @@ fn the_knee_of_a_queue_is_found_quickly() {
     let (begun, stop) = (Instant::now(), AtomicBool::new(false));
     let mut steps = Vec::new();
     let found = find(
-        &Arc::new(script()),
+        &Arc::new(Script::get("/", 5_000_000)),
         &Arc::new(target),
         &options,
         &finding,

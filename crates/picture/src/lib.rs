@@ -4,8 +4,10 @@
 //! It must not know what a report is about.
 
 mod chart;
+mod section;
 
 pub use chart::{Chart, Curve, Kind, Series, curves, svg};
+pub use section::Section;
 
 /// The style sheet of a page; put it into its head.
 pub const CSS: &str = include_str!("report.css");

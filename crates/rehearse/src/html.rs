@@ -1,7 +1,7 @@
 //! The report as one page that stands alone: no script, no font, no address of anybody else.
 
 use crate::report::{Body, SecondFigures};
-use crate::table::{Section, sections, verdict_words};
+use crate::table::{sections, verdict_words};
 use picture::{Chart, Kind, Series, escape, svg, thousands};
 use std::fmt::Write;
 use wire::report::{Report, Verdict};
@@ -32,7 +32,7 @@ pub(crate) fn page(report: &Report<Body>) -> String {
     push_charts(&mut out, body);
     out.push_str("<div class=\"sections\">");
     for section in sections(body) {
-        push_section(&mut out, &section);
+        out.push_str(&section.html());
     }
     out.push_str("</div>");
     push_broken(&mut out, body);
@@ -158,42 +158,6 @@ fn push_charts(out: &mut String, body: &Body) {
         let title = "Units free of the products most in demand, by the journal";
         out.push_str(&draw(title, "units", Kind::Lines, top));
     }
-}
-
-fn push_section(out: &mut String, section: &Section) {
-    let wide = if section.rows.first().is_some_and(|row| row.len() > 3) {
-        " class=\"wide\""
-    } else {
-        ""
-    };
-    _ = write!(
-        out,
-        "<section{wide}><h2>{}</h2><div class=\"scroll\"><table>",
-        section.title
-    );
-    if !section.head.is_empty() {
-        out.push_str("<thead><tr>");
-        for cell in &section.head {
-            _ = write!(out, "<th>{cell}</th>");
-        }
-        out.push_str("</tr></thead>");
-    }
-    out.push_str("<tbody>");
-    for row in &section.rows {
-        out.push_str("<tr>");
-        for (index, cell) in row.iter().enumerate() {
-            let cell = escape(cell);
-            _ = match cell.as_str() {
-                "holds" => write!(out, "<td class=\"good\">holds</td>"),
-                "BROKEN" => write!(out, "<td class=\"bad\">BROKEN</td>"),
-                "NOT MET" => write!(out, "<td class=\"none\">NOT MET</td>"),
-                _ if index == 0 => write!(out, "<th scope=\"row\">{cell}</th>"),
-                _ => write!(out, "<td>{cell}</td>"),
-            };
-        }
-        out.push_str("</tr>");
-    }
-    out.push_str("</tbody></table></div></section>\n");
 }
 
 fn push_broken(out: &mut String, body: &Body) {

@@ -1,17 +1,9 @@
 //! The report as text: sections of aligned rows, the same that the page shows.
 
 use crate::report::{About, Body, Percentiles};
-use picture::thousands;
+use picture::{Section, thousands};
 use std::fmt::Write;
 use wire::report::{Report, Verdict};
-
-/// Rows of cells under a title. The first cell names, the others are figures.
-#[derive(Clone, Debug)]
-pub(crate) struct Section {
-    pub(crate) title: &'static str,
-    pub(crate) head: Vec<&'static str>,
-    pub(crate) rows: Vec<Vec<String>>,
-}
 
 pub(crate) fn verdict_words(verdict: Verdict) -> (&'static str, &'static str) {
     match verdict {

@@ -96,7 +96,7 @@ fn one(path: &Path, build: Option<String>) -> Result<String, String> {
         None if wire::scenario::is_scenario(path) => {
             let good = load::compile::file(path).map_err(|found| found.to_string())?;
             Ok(format!(
-                "a good scenario of {} journeys, {} requests and {} thresholds",
+                "a good scenario; journeys: {}, requests: {}, thresholds: {}",
                 good.script.journeys.len(),
                 good.script.requests.len(),
                 good.thresholds.len()

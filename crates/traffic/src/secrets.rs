@@ -1,36 +1,8 @@
-//! Which names stand for secrets, as docs/records.md lists them, and which headers belong to one
-//! connection only. It must not know values.
+//! Whether a name stands for a secret, and which headers belong to one connection only. It must not
+//! know values.
 
-/// Names that contain one of these.
-const PARTS: [&str; 12] = [
-    "token",
-    "secret",
-    "passw",
-    "session",
-    "apikey",
-    "accesskey",
-    "credential",
-    "signature",
-    "cookie",
-    "cardnumber",
-    "authorization",
-    "csrf",
-];
-/// Names that are one of these.
-const WHOLE: [&str; 12] = [
-    "auth",
-    "cvc",
-    "cvv",
-    "iban",
-    "otp",
-    "pan",
-    "pin",
-    "pwd",
-    "sid",
-    "sig",
-    "ticket",
-    "seawallmark",
-];
+use wire::secrets::{NAMES, PARTS};
+
 /// Headers with the address of a client.
 const ADDRESSES: [&str; 7] = [
     "x-forwarded-for",
@@ -68,7 +40,7 @@ pub fn is_secret(name: &str) -> bool {
     [name, last].into_iter().any(|name| {
         let letters = name.chars().filter(|c| !matches!(c, '-' | '_'));
         let plain: String = letters.map(|c| c.to_ascii_lowercase()).collect();
-        WHOLE.contains(&plain.as_str()) || PARTS.iter().any(|part| plain.contains(part))
+        NAMES.contains(&plain.as_str()) || PARTS.iter().any(|part| plain.contains(part))
     })
 }
 

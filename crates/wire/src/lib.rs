@@ -8,6 +8,7 @@ pub mod problem;
 pub mod record;
 pub mod report;
 pub mod scenario;
+pub mod secrets;
 pub mod snapshot;
 
 pub use octets::Malformed;

@@ -8,42 +8,12 @@ use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName};
 use serde_json::Value as Json;
 use sha2::Sha256;
 use std::fmt::Write;
+use wire::secrets::{NAMES, PARTS};
 
 /// In place of headers and fields.
 pub(super) const BLANK: &str = "[redacted]";
 /// The same where brackets would have to be encoded.
 const BLANK_PLAIN: &str = "redacted";
-
-/// Names of headers and fields with one of these inside are secret, letters and digits only.
-const SECRET_PARTS: [&str; 12] = [
-    "token",
-    "secret",
-    "passw",
-    "session",
-    "apikey",
-    "accesskey",
-    "credential",
-    "signature",
-    "cookie",
-    "cardnumber",
-    "authorization",
-    "csrf",
-];
-/// And these as they are.
-const SECRET_NAMES: [&str; 12] = [
-    "auth",
-    "cvc",
-    "cvv",
-    "iban",
-    "otp",
-    "pan",
-    "pin",
-    "pwd",
-    "seawallmark",
-    "sid",
-    "sig",
-    "ticket",
-];
 /// Headers that carry the client's address.
 const ADDRESSES: [&str; 7] = [
     "x-forwarded-for",
@@ -181,11 +151,10 @@ impl Redactor {
     /// Also inside of names like `user[email]` and `user.email`.
     fn is_secret(&self, name: &str) -> bool {
         let whole = plain(name);
-        let is_named = |name: &str| {
-            SECRET_NAMES.contains(&name) || self.named.iter().any(|named| named == name)
-        };
+        let is_named =
+            |name: &str| NAMES.contains(&name) || self.named.iter().any(|named| named == name);
         is_named(&whole)
-            || SECRET_PARTS.iter().any(|part| whole.contains(part))
+            || PARTS.iter().any(|part| whole.contains(part))
             || name
                 .split(['[', ']', '.', ':'])
                 .any(|part| is_named(&plain(part)))

@@ -1,7 +1,7 @@
 //! The report as one page that stands alone: no script, no font, no address of anybody else.
 
 use super::body::{Body, SecondFigures, Source, StepFigures};
-use super::table::{Section, found_words, milliseconds, remarks, sections, verdict_words};
+use super::table::{found_words, milliseconds, remarks, sections, verdict_words};
 use crate::measure::End;
 use picture::{Chart, Curve, Kind, Series, curves, escape, svg, thousands};
 use std::fmt::Write;
@@ -33,7 +33,7 @@ pub fn page(report: &Report<Body>) -> String {
     push_charts(&mut out, body);
     out.push_str("<div class=\"sections\">");
     for section in sections(body) {
-        push_section(&mut out, &section);
+        out.push_str(&section.html());
     }
     out.push_str("</div>");
     push_foot(&mut out, report);
@@ -187,38 +187,6 @@ fn push_steps(out: &mut String, steps: &[StepFigures]) {
     ];
     let title = "Steps of the search: p99 at each rate";
     out.push_str(&curves(title, ("/s", "ms"), true, &all));
-}
-
-fn push_section(out: &mut String, section: &Section) {
-    let wide = section.rows.iter().any(|row| row.len() > 3);
-    let class = if wide { " class=\"wide\"" } else { "" };
-    _ = write!(
-        out,
-        "<section{class}><h2>{}</h2><div class=\"scroll\"><table>",
-        section.title
-    );
-    if !section.head.is_empty() {
-        out.push_str("<thead><tr>");
-        for cell in &section.head {
-            _ = write!(out, "<th>{cell}</th>");
-        }
-        out.push_str("</tr></thead>");
-    }
-    out.push_str("<tbody>");
-    for row in &section.rows {
-        out.push_str("<tr>");
-        for (index, cell) in row.iter().enumerate() {
-            let cell = escape(cell);
-            _ = match cell.as_str() {
-                "holds" => write!(out, "<td class=\"good\">holds</td>"),
-                "BROKEN" => write!(out, "<td class=\"bad\">BROKEN</td>"),
-                _ if index == 0 => write!(out, "<th scope=\"row\">{cell}</th>"),
-                _ => write!(out, "<td>{cell}</td>"),
-            };
-        }
-        out.push_str("</tr>");
-    }
-    out.push_str("</tbody></table></div></section>\n");
 }
 
 fn push_foot(out: &mut String, report: &Report<Body>) {

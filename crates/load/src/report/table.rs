@@ -1,23 +1,16 @@
 //! The report as text, in sections of aligned rows; the page shows the same ones.
 
 use super::body::{Body, Quantiles, RequestFigures, Source};
-use picture::thousands;
+use picture::{Section, thousands};
 use std::fmt::Write;
 use wire::report::{Report, Verdict};
 
-/// Rows under a title. The first cell names, the others are figures.
-#[derive(Clone, Debug)]
-pub(super) struct Section {
-    pub title: &'static str,
-    pub head: Vec<&'static str>,
-    pub rows: Vec<Vec<String>>,
-}
-
 pub(super) fn verdict_words(report: &Report<Body>) -> (&'static str, &'static str) {
     let body = &report.body;
-    let asked = !body.thresholds.is_empty() || body.search.is_some();
     match report.verdict {
-        Verdict::Holds if !asked => ("HOLDS", "No threshold was asked of it."),
+        Verdict::Holds if body.search.is_some() => ("HOLDS", "A rate that holds was found."),
+        Verdict::Broken if body.search.is_some() => ("BROKEN", "Not even the lowest rate holds."),
+        Verdict::Holds if body.thresholds.is_empty() => ("HOLDS", "No threshold was asked of it."),
         Verdict::Holds => ("HOLDS", "Every threshold held."),
         Verdict::Broken => ("BROKEN", "At least one threshold did not hold."),
         Verdict::None => ("NO VERDICT", "The run says nothing of its target."),

@@ -2,8 +2,8 @@
 
 use super::{DoorFigures, DoorSecond};
 use crate::limits::DOOR_ROWS_SHOWN_MAX;
-use crate::table::{Section, pairs, percent};
-use picture::{Kind, Series, thousands};
+use crate::table::{pairs, percent};
+use picture::{Kind, Section, Series, thousands};
 
 const TITLE: &str = "The front door, by its own count (the audit uses none of it)";
 
