@@ -76,8 +76,12 @@ async function switches({ enter }) {
     await buyer.shoot('hall-plain');
     await page.goto(path);
     await buyer.shoot('page-plain');
-    // The plain page sells: sign in, look once more, order.
+    // The plain page sells: sign in, look again until it is open, order.
     await buyer.signUp(path);
+    await until('the sale is open', 5_000, async () => {
+      await page.goto(path);
+      return page.locator('button.buy').isEnabled();
+    });
     await page.locator('button.buy').click();
     await page.waitForURL(/\/checkout\?/);
     await page.getByRole('button', { name: 'Order now' }).click();

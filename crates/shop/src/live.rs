@@ -1,5 +1,6 @@
 //! Live stock: looked at four times a second, sent as what changed to everybody who listens, and
-//! counted into page versions so that a page is made again at most every two seconds.
+//! counted into page versions so that a page is made again at most every two seconds, and at once
+//! when its sale opens.
 
 use crate::catalogue::{Catalogue, SaleState};
 use crate::limits;
@@ -85,8 +86,8 @@ impl Live {
         Some(body)
     }
 
-    /// Looks once; gives the SKUs that changed.
-    fn look(&self, catalogue: &Catalogue, desks: &Desks) -> Vec<(SkuId, Stock)> {
+    /// Looks once; gives the SKUs that changed, and whether one of them opened.
+    fn look(&self, catalogue: &Catalogue, desks: &Desks) -> (Vec<(SkuId, Stock)>, bool) {
         let now = desks.now();
         let mut found = Vec::with_capacity(catalogue.items().len());
         {
@@ -100,8 +101,14 @@ impl Live {
             }
         }
         let mut board = self.board.write().unwrap_or_else(PoisonError::into_inner);
-        found.retain(|(sku, stock)| board.stock.insert(*sku, *stock) != Some(*stock));
-        found
+        let mut opened = false;
+        found.retain(|(sku, stock)| {
+            let before = board.stock.insert(*sku, *stock);
+            let waited = before.is_some_and(|before| before.state == SaleState::NotOpen);
+            opened |= waited && stock.state == SaleState::Open;
+            before != Some(*stock)
+        });
+        (found, opened)
     }
 
     fn count_versions(&self, changed: &mut HashMap<SkuId, Stock>) {
@@ -138,9 +145,10 @@ impl Live {
         let (mut sent, mut paged) = (Instant::now(), Instant::now());
         loop {
             let catalogue = catalogue();
-            let changed = self.look(&catalogue, desks);
+            let (changed, opened) = self.look(&catalogue, desks);
             for_pages.extend(changed.iter().copied());
-            if paged.elapsed() >= Duration::from_millis(limits::PAGES_MS) {
+            // A page without a script would keep its visitors out until it is made again.
+            if opened || paged.elapsed() >= Duration::from_millis(limits::PAGES_MS) {
                 self.count_versions(&mut for_pages);
                 paged = Instant::now();
             }
