@@ -1,0 +1,7 @@
+//! The planner's rules: what will come ([`forecast`]), how much stock it needs, and what the
+//! services behind the door must be able to do. Plain values in, plain values out; the same input
+//! gives the same output to the last bit. It must not know files, formats, clocks or processes:
+//! formats live in `wire`, reading and writing in the verbs.
+
+pub mod forecast;
+pub mod limits;
