@@ -87,6 +87,38 @@ pub fn text(path: &Path, text: &str) -> Result<Compiled, Problems> {
     compile(scenario::parse(path, text)?)
 }
 
+/// The files that a scenario names, always in one order.
+pub fn named(path: &Path) -> Result<Vec<PathBuf>, Problems> {
+    let mut read = scenario::load(path)?;
+    let files = read.scenario.iter_mut().flat_map(files);
+    Ok(files.map(|file| file.clone()).collect())
+}
+
+/// Compiles `text` with others in the place of the files that it names, in the order of [`named`].
+pub fn text_with(path: &Path, text: &str, others: &[PathBuf]) -> Result<Compiled, Problems> {
+    let mut read = scenario::parse(path, text)?;
+    let places: Vec<&mut PathBuf> = read.scenario.iter_mut().flat_map(files).collect();
+    if places.len() != others.len() {
+        let (named, given) = (places.len(), others.len());
+        let what = format!("it names {named} files, and {given} came with it");
+        return Err(Problems::one(path, 0, what));
+    }
+    for (place, other) in places.into_iter().zip(others) {
+        place.clone_from(other);
+    }
+    compile(read)
+}
+
+fn files(scenario: &mut Scenario) -> Vec<&mut PathBuf> {
+    let feeders = scenario.feeders.iter_mut().map(|feeder| &mut feeder.file);
+    let mut all: Vec<&mut PathBuf> = feeders.collect();
+    if let scenario::shape::LoadShape::File(file) = &mut scenario.load.shape {
+        all.push(&mut file.path);
+    }
+    all.extend(&mut scenario.target.ca_file);
+    all
+}
+
 fn compile(read: Read) -> Result<Compiled, Problems> {
     let Read {
         scenario,

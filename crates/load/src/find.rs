@@ -2,13 +2,12 @@
 //! part is warm-up and does not count, and the target may come to rest before the next.
 
 use crate::arrivals::{Plan, Segment, Spacing};
+use crate::generator::{Ended, Generator};
 use crate::limits::{FIND_ABORT_FACTOR, FIND_FAR_FACTOR, FIND_REST_MS};
-use crate::measure::{Measured, Second};
-use crate::run::{Options, Run, RunError, Target, invalid};
-use crate::script::Script;
+use crate::measure::Second;
+use crate::run::{RunError, invalid};
 use crate::search::{Found, Next, Search, Settings, Told};
 use crate::slo::{Objective, What};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -51,9 +50,7 @@ impl Step {
 
 /// Searches until it is done or `stop` is set; `each` hears of every try.
 pub fn find(
-    script: &Arc<Script>,
-    target: &Arc<Target>,
-    options: &Options,
+    generator: &dyn Generator,
     finding: &Finding,
     stop: &AtomicBool,
     mut each: impl FnMut(&Step),
@@ -64,7 +61,7 @@ pub fn find(
             Next::Done(found) => return Ok(found),
             Next::Try { per_s, long } => (per_s, long),
         };
-        let step = try_rate(script, target, options, finding, (per_s, long), stop)?;
+        let step = try_rate(generator, finding, (per_s, long), stop)?;
         if stop.load(Ordering::Relaxed) {
             let why = "stopped by the operator".to_owned();
             return Ok(Found::Invalid { why });
@@ -76,9 +73,7 @@ pub fn find(
 }
 
 fn try_rate(
-    script: &Arc<Script>,
-    target: &Arc<Target>,
-    options: &Options,
+    generator: &dyn Generator,
     finding: &Finding,
     (per_s, long): (f64, bool),
     stop: &AtomicBool,
@@ -92,11 +87,11 @@ fn try_rate(
         segments: vec![Segment::constant(per_s, u64::from(seconds) * 1_000_000)],
         spacing: finding.spacing,
     };
-    let run = Run::start(Arc::clone(script), plan, Arc::clone(target), options);
-    let (control, mut seen, mut hopeless) = (run.control(), 0, 0);
+    let run = generator.start(plan)?;
+    let (mut seen, mut hopeless) = (0, 0);
     while !run.is_over() {
         std::thread::sleep(Duration::from_millis(50));
-        let fresh = control.seconds(seen);
+        let fresh = run.seconds(seen);
         seen += fresh.len();
         for second in &fresh {
             let bad = is_hopeless(second, &finding.objectives);
@@ -104,10 +99,11 @@ fn try_rate(
         }
         // High load beyond what holds harms a target and shows nothing more.
         if hopeless >= 2 || stop.load(Ordering::Relaxed) {
-            control.stop();
+            run.stop();
         }
     }
-    let measured = run.join()?;
+    let ended = run.join()?;
+    let measured = &ended.measured;
     let cut = hopeless >= 2;
     let warm = finding.warm_s.min(seconds.saturating_sub(1)) as usize;
     let end = match cut {
@@ -118,7 +114,7 @@ fn try_rate(
     let counted = counted.unwrap_or_default();
     let mut window = Second::default();
     counted.iter().for_each(|second| window.add(second));
-    let (mut told, because) = judge(&measured, counted, &window, &finding.objectives, cut);
+    let (mut told, because) = judge(&ended, counted, &window, &finding.objectives, cut);
     if let Told::Failed { served_per_s, .. } = &mut told {
         *served_per_s = window.answered() / counted.len().max(1) as u64;
     }
@@ -149,7 +145,7 @@ fn is_hopeless(second: &Second, objectives: &[Objective]) -> bool {
 }
 
 fn judge(
-    measured: &Measured,
+    ended: &Ended,
     counted: &[Second],
     window: &Second,
     objectives: &[Objective],
@@ -166,11 +162,12 @@ fn judge(
     if cut {
         because.push("cut short: far beyond the objectives".to_owned());
     }
-    let own = invalid(measured, cut);
+    let own = invalid(&ended.measured, cut).into_iter();
+    let mut own: Vec<String> = own.map(|why| why.to_string()).collect();
+    own.extend(ended.broken.iter().cloned());
     match (own.is_empty(), because.is_empty()) {
         (false, _) => {
-            let why: Vec<String> = own.iter().map(ToString::to_string).collect();
-            let why = why.join("; ");
+            let why = own.join("; ");
             (Told::Invalid(why.clone()), vec![why])
         }
         (true, true) => (Told::Held, because),

@@ -12,6 +12,7 @@ pub mod compile;
 pub mod consent;
 pub mod expr;
 pub mod find;
+pub mod generator;
 mod http1;
 pub mod limits;
 pub mod measure;

@@ -155,6 +155,18 @@ pub struct Options {
     pub connections: Connections,
     pub connections_max: usize,
     pub seed: u64,
+    /// Of a plan that several generators send; `None`: all of it.
+    pub share: Option<Share>,
+}
+
+/// Workers of all generators have numbers; these are ours. Arrivals and the rows of feeders go
+/// round by number, so nobody sends what another does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// The number of our first worker.
+    pub first: usize,
+    /// Workers of all generators.
+    pub of: usize,
 }
 
 impl Default for Options {
@@ -164,6 +176,7 @@ impl Default for Options {
             connections: Connections::Kept,
             connections_max: CONNECTIONS_MAX,
             seed: 1,
+            share: None,
         }
     }
 }
@@ -173,6 +186,9 @@ pub(crate) struct Job {
     pub script: Arc<Script>,
     pub plan: Plan,
     pub target: Arc<Target>,
+    /// The number of this process's first worker.
+    pub first: usize,
+    /// Of all generators.
     pub workers: usize,
     pub connections: Connections,
     pub connections_max: usize,
@@ -232,31 +248,48 @@ impl Control {
 
 impl Run {
     pub fn start(script: Arc<Script>, plan: Plan, target: Arc<Target>, options: &Options) -> Run {
+        // All begin at one instant, with time to get ready.
+        let start = Instant::now() + Duration::from_millis(20);
+        Run::start_at(script, plan, target, options, start)
+    }
+
+    /// The plan's zero is at `start`.
+    pub fn start_at(
+        script: Arc<Script>,
+        plan: Plan,
+        target: Arc<Target>,
+        options: &Options,
+        start: Instant,
+    ) -> Run {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = match options.workers {
             0 => cores,
             workers => workers,
         };
+        let share = options.share.unwrap_or(Share {
+            first: 0,
+            of: workers,
+        });
         let planned = plan.between(0, plan.us());
         let job = Arc::new(Job {
             grace_us: worker::grace(&script).as_micros() as u64,
             script,
             plan,
             target,
-            workers,
+            first: share.first,
+            workers: share.of,
             connections: options.connections,
             connections_max: options.connections_max,
             seed: options.seed,
             shared: (0..workers).map(|_| Shared::default()).collect(),
         });
-        // All begin at one instant, with time to get ready.
-        let start = Instant::now() + Duration::from_millis(20);
         let thread = |index| {
             let job = Arc::clone(&job);
             std::thread::spawn(move || worker::run(job, index, start))
         };
+        let numbers = share.first..share.first + workers;
         Run {
-            threads: (0..workers).map(thread).collect(),
+            threads: numbers.map(thread).collect(),
             job,
             start,
             planned,

@@ -55,14 +55,14 @@ pub(crate) struct Composed {
     pub is_head: bool,
 }
 
-/// Runs a worker's share on this thread.
+/// Runs a worker's share on this thread. `index`: its number among those of all generators.
 pub(crate) fn run(job: Arc<Job>, index: usize, start: Instant) -> io::Result<Measured> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let local = tokio::task::LocalSet::new();
     let worker = Rc::new(Worker::new(Arc::clone(&job), index, start));
-    let shared = &job.shared[index];
+    let shared = &job.shared[index - job.first];
     let result = local.block_on(&runtime, worker.pace(index, shared));
     worker.leave();
     drop((local, runtime));

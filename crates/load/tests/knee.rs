@@ -3,6 +3,7 @@
 
 use load::arrivals::Spacing;
 use load::find::{Finding, find};
+use load::generator::Here;
 use load::script::Script;
 use load::search::{Found, Settings};
 use load::{Options, Target};
@@ -84,17 +85,15 @@ fn the_knee_of_a_queue_is_found_quickly() {
     };
     let (begun, stop) = (Instant::now(), AtomicBool::new(false));
     let mut steps = Vec::new();
-    let found = find(
-        &Arc::new(Script::get("/", 5_000_000)),
-        &Arc::new(target),
-        &options,
-        &finding,
-        &stop,
-        |step| {
-            let because = step.because.join("; ");
-            steps.push(format!("{:.0}/s {:?} {because}", step.per_s, step.told));
-        },
-    );
+    let generator = Here {
+        script: Arc::new(Script::get("/", 5_000_000)),
+        target: Arc::new(target),
+        options,
+    };
+    let found = find(&generator, &finding, &stop, |step| {
+        let because = step.because.join("; ");
+        steps.push(format!("{:.0}/s {:?} {because}", step.per_s, step.told));
+    });
     let took = begun.elapsed();
     let Found::Between { held_per_s, .. } = found.unwrap() else {
         panic!("{steps:#?}");

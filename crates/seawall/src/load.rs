@@ -4,6 +4,7 @@ use ::load::arrivals::{Plan, Segment, Spacing};
 use ::load::compile::{self, Compiled, Http};
 use ::load::consent::{self, Consent};
 use ::load::find::{Finding, Step, find};
+use ::load::generator::{Ended, Generator, Here, Running};
 use ::load::measure::{End, Second};
 use ::load::report::{self, About, Body, Ran, ThresholdFigures};
 use ::load::search::{Found, Settings, Told};
@@ -204,15 +205,9 @@ fn run_scenario(args: &RunArgs) -> Result<ExitCode, Stopped> {
         Watch::new(&compiled.stop).map_err(|error| Stopped::Usage(error.to_string()))?;
     once(&ready, compiled.setup.as_ref(), "set-up")?;
     let stop = interrupted()?;
-    let script = Arc::new(compiled.script.clone());
-    let run = Run::start(
-        script,
-        compiled.plan.clone(),
-        Arc::clone(target),
-        &compiled.options,
-    );
-    let stopped = follow(&run, &mut watch, &stop, common.quiet);
-    let measured = run.join()?;
+    let run = here(&ready).start(compiled.plan.clone())?;
+    let stopped = follow(run.as_ref(), &mut watch, &stop, common.quiet);
+    let Ended { measured, .. } = run.join()?;
     once(&ready, compiled.teardown.as_ref(), "tear-down")?;
     let judged = compiled.thresholds.iter().map(|t| t.whole(&measured));
     let thresholds = judged.map(|judged| ThresholdFigures {
@@ -295,17 +290,25 @@ fn once(ready: &Ready, script: Option<&::load::script::Script>, what: &str) -> R
     Ok(())
 }
 
+/// This process as the generator.
+fn here(ready: &Ready) -> Here {
+    Here {
+        script: Arc::new(ready.compiled.script.clone()),
+        target: Arc::clone(&ready.target),
+        options: ready.compiled.options.clone(),
+    }
+}
+
 /// Tells each second what happens until the run is over; why it was stopped, if it was.
-fn follow(run: &Run, watch: &mut Watch, stop: &AtomicBool, quiet: bool) -> Option<String> {
-    let (control, mut seconds) = (run.control(), Vec::<Second>::new());
-    let mut stopped = None;
+fn follow(run: &dyn Running, watch: &mut Watch, stop: &AtomicBool, quiet: bool) -> Option<String> {
+    let (mut seconds, mut stopped) = (Vec::<Second>::new(), None);
     loop {
         // Before the look at the seconds, so that the last ones are seen.
         let over = run.is_over();
-        let fresh = control.seconds(seconds.len());
+        let fresh = run.seconds(seconds.len());
         if stop.load(Ordering::Relaxed) && stopped.is_none() {
             stopped = Some("stopped by the operator".to_owned());
-            control.stop();
+            run.stop();
         }
         let any = !fresh.is_empty();
         for second in fresh {
@@ -322,7 +325,7 @@ fn follow(run: &Run, watch: &mut Watch, stop: &AtomicBool, quiet: bool) -> Optio
             && let Some(why) = watch.look(&seconds, Instant::now())
         {
             stopped = Some(why);
-            control.stop();
+            run.stop();
         }
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -362,21 +365,13 @@ fn find_rate(args: &FindArgs) -> Result<ExitCode, Stopped> {
     };
     once(&ready, compiled.setup.as_ref(), "set-up")?;
     let stop = interrupted()?;
-    let script = Arc::new(compiled.script.clone());
     let mut steps: Vec<Step> = Vec::new();
-    let found = find(
-        &script,
-        &ready.target,
-        &compiled.options,
-        &finding,
-        &stop,
-        |step| {
-            if !common.quiet {
-                eprintln!("{}", show::step(step));
-            }
-            steps.push(step.clone());
-        },
-    )?;
+    let found = find(&here(&ready), &finding, &stop, |step| {
+        if !common.quiet {
+            eprintln!("{}", show::step(step));
+        }
+        steps.push(step.clone());
+    })?;
     once(&ready, compiled.teardown.as_ref(), "tear-down")?;
     if !common.quiet {
         eprintln!("{}", show::found(&found));
