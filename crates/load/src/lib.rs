@@ -14,6 +14,7 @@ pub mod expr;
 pub mod find;
 pub mod generator;
 mod http1;
+mod latency;
 pub mod limits;
 pub mod measure;
 mod pace;

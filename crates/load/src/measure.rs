@@ -4,10 +4,7 @@
 //! had to wait, for us or for the target, does not hide it (no coordinated omission). Refusals,
 //! time-outs and broken connections are counted apart and have histograms of their own kind.
 
-use hdrhistogram::Histogram;
-
-/// Microseconds: up to an hour, three digits.
-const LATENCY_US_MAX: u64 = 3_600_000_000;
+pub use crate::latency::Latency;
 
 /// How one request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,50 +60,6 @@ impl End {
     }
 }
 
-/// Latencies in microseconds.
-#[derive(Clone, Debug)]
-pub struct Latency(Histogram<u32>);
-
-impl Latency {
-    #[must_use]
-    pub fn new(digits: u8) -> Latency {
-        let histogram = Histogram::new_with_bounds(1, LATENCY_US_MAX, digits);
-        Latency(histogram.expect("these bounds are a histogram's"))
-    }
-    pub fn record(&mut self, us: u64) {
-        self.0.saturating_record(us.max(1));
-    }
-    pub fn add(&mut self, other: &Latency) {
-        // All have the same bounds; a wider one could hold it too.
-        let _ = self.0.add(&other.0);
-    }
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.0.len()
-    }
-    /// `None` if nothing was measured.
-    #[must_use]
-    pub fn quantile_us(&self, share: f64) -> Option<u64> {
-        (!self.0.is_empty()).then(|| self.0.value_at_quantile(share))
-    }
-    #[must_use]
-    pub fn max_us(&self) -> Option<u64> {
-        (!self.0.is_empty()).then(|| self.0.max())
-    }
-    #[must_use]
-    pub fn mean_us(&self) -> f64 {
-        self.0.mean()
-    }
-    #[must_use]
-    pub fn histogram(&self) -> &Histogram<u32> {
-        &self.0
-    }
-    #[must_use]
-    pub fn of_histogram(histogram: Histogram<u32>) -> Latency {
-        Latency(histogram)
-    }
-}
-
 /// One named request.
 #[derive(Clone, Debug)]
 pub struct Named {
@@ -125,6 +78,8 @@ pub struct Named {
     pub checks: Vec<Checks>,
     /// By status code, for those that were not expected.
     pub statuses: std::collections::BTreeMap<u16, u64>,
+    /// What HTTP/2 or a redirect said, where an end alone says too little: `REFUSED_STREAM`.
+    pub reasons: std::collections::BTreeMap<String, u64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -151,6 +106,7 @@ impl Named {
             bytes: 0,
             checks: checks.map(check).collect(),
             statuses: std::collections::BTreeMap::new(),
+            reasons: std::collections::BTreeMap::new(),
         }
     }
     #[must_use]
@@ -177,6 +133,9 @@ impl Named {
         }
         for (status, count) in &other.statuses {
             *self.statuses.entry(*status).or_default() += count;
+        }
+        for (reason, count) in &other.reasons {
+            *self.reasons.entry(reason.clone()).or_default() += count;
         }
     }
 }
@@ -245,6 +204,8 @@ pub struct Measured {
     pub arrived: u64,
     /// Of them, later than [`crate::limits::LATE_US`].
     pub late: u64,
+    /// Arrivals that the generator's own loop took up so late, whatever the target did.
+    pub own_late: u64,
     /// From the planned instant to the first byte on its way, of arrivals.
     pub lag: Latency,
     /// Journeys that went to their end.
@@ -274,6 +235,7 @@ impl Measured {
             planned: 0,
             arrived: 0,
             late: 0,
+            own_late: 0,
             lag: Latency::new(3),
             journeys: 0,
             unfed: 0,
@@ -307,6 +269,7 @@ impl Measured {
         self.planned += other.planned;
         self.arrived += other.arrived;
         self.late += other.late;
+        self.own_late += other.own_late;
         self.lag.add(&other.lag);
         self.journeys += other.journeys;
         self.unfed += other.unfed;

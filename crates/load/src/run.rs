@@ -366,12 +366,12 @@ pub fn invalid(measured: &Measured, stopped: bool) -> Vec<Invalid> {
             share,
         });
     }
-    let late = measured.late;
-    let share = percent(late, sent);
-    let own = measured.busiest > 0.9 || starved(measured) > 5.0;
     // Late because the target was slow to accept is the target's; late while we were short of
-    // processor is ours.
-    if share > 1.0 && own {
+    // processor is ours, and so is what our own loop took up late.
+    let short = measured.busiest > 0.9 || starved(measured) > 5.0;
+    let late = if short { measured.late } else { measured.own_late };
+    let share = percent(late, sent);
+    if share > 1.0 {
         why.push(Invalid::Late { sent, late, share });
     }
     // A sender that waits for instants microseconds away never sleeps; that is no harm as long as
@@ -430,6 +430,12 @@ mod tests {
         let mut slow_target = sent(1_000, 20_000);
         slow_target.late = 500;
         assert_eq!(invalid(&slow_target, false), [], "the target's doing");
+        let mut stopped = slow_target;
+        stopped.own_late = 50;
+        assert!(matches!(
+            invalid(&stopped, false)[..],
+            [Invalid::Late { late: 50, .. }]
+        ));
         let mut starved = sent(1_000, 20);
         starved.starved_ns = 300_000_000;
         assert!(matches!(

@@ -387,7 +387,7 @@ impl Threshold {
         let us = match self.of {
             _ if latency.count() == 0 => None,
             Aggregate::Mean => Some(latency.mean_us()),
-            Aggregate::Min => Some(latency.histogram().min() as f64),
+            Aggregate::Min => latency.min_us().map(|us| us as f64),
             Aggregate::Max => latency.max_us().map(|us| us as f64),
             Aggregate::Median => latency.quantile_us(0.5).map(|us| us as f64),
             Aggregate::Percentile(n) => latency.quantile_us(n / 100.0).map(|us| us as f64),

@@ -173,6 +173,7 @@ impl Worker {
         let turn = core.rng.unit() * core.weights.last().copied().unwrap_or(0.0);
         let journey = core.weights.partition_point(|sum| *sum <= turn);
         let journey = journey.min(core.weights.len().saturating_sub(1));
+        core.measured.own_late += u64::from(now.saturating_sub(at) > LATE_US);
         let seed = core.rng.draw();
         let mut buyer = Buyer::new(journey as u32, self.script.variables, seed);
         buyer.planned_us = at;
@@ -393,9 +394,11 @@ impl Worker {
 
     /// Shows the seconds before this one.
     fn publish(&self, shared: &crate::run::Shared, whole: usize) {
-        let core = self.core.borrow();
+        let mut core = self.core.borrow_mut();
         let mut seconds = shared.seconds.lock().unwrap_or_else(|bad| bad.into_inner());
         for at in seconds.len()..whole.min(core.measured.seconds.len()) {
+            // Answers are counted in the second in which they come: it has seen its last.
+            core.measured.seconds[at].latency.pack();
             seconds.push(core.measured.seconds[at].clone());
         }
     }
