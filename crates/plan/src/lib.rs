@@ -5,3 +5,4 @@
 
 pub mod forecast;
 pub mod limits;
+pub mod map;

@@ -2,3 +2,8 @@
 
 /// Minutes of one campaign's forecast: 31 days; a sale that lasts longer is normal trade.
 pub const SPAN_MINUTES_MAX: usize = 31 * 1_440;
+
+/// Services of one map: a picture and a plan of more are of no use to anybody.
+pub const SERVICE_NODES_MAX: usize = 2_000;
+/// Circles of calls that are told at once, in lines.
+pub const CYCLES_TOLD_MAX: usize = 20;

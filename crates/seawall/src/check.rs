@@ -14,8 +14,8 @@ pub struct Args {
     #[arg(long)]
     config: Option<PathBuf>,
     /// Campaign files to check, with their catalogues; gateway files, with the limits and
-    /// switches that they name; limits and switches files for themselves; scenarios of load,
-    /// with the data that they name.
+    /// switches that they name; limits and switches files for themselves; services; scenarios of
+    /// load, with the data that they name.
     files: Vec<PathBuf>,
     /// The build that stands behind the door: limits that another one was measured for are
     /// refused.
@@ -92,6 +92,10 @@ fn one(path: &Path, build: Option<String>) -> Result<String, String> {
         Some(FileKind::Switches) => {
             let switches = gateway::load_switches(path).map_err(|found| found.to_string())?;
             Ok(format!("{} good switches", switches.switches.len()))
+        }
+        None if wire::services::is_services(path) => {
+            let good = wire::services::load(path).map_err(|found| found.to_string())?;
+            Ok(format!("{} good services", good.services.len()))
         }
         None if wire::scenario::is_scenario(path) => {
             let good = load::compile::file(path).map_err(|found| found.to_string())?;

@@ -17,6 +17,7 @@ enum File {
     Limits,
     Switches,
     Scenario,
+    Services,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -25,6 +26,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         File::Limits => schema::text(FileKind::Limits),
         File::Switches => schema::text(FileKind::Switches),
         File::Scenario => wire::scenario::schema_text(),
+        File::Campaign => wire::campaign::keys::schema_text(),
+        File::Services => wire::services::schema_text(),
     };
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(Exit::Good.into())

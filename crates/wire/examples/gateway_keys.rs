@@ -1,4 +1,4 @@
-//! The tables of docs/gateway.md, docs/limits.md and docs/switches.md, from the reader's own.
+//! The tables of docs/gateway.md, docs/limits.md and others, from the reader's own.
 //!
 //!     cargo run -p wire --example gateway_keys -- limits
 
@@ -13,11 +13,25 @@ fn main() {
         }
         return;
     }
+    if asked == "services" {
+        match std::env::args().nth(2).as_deref() {
+            Some("schema") => print!("{}", wire::services::schema_text()),
+            _ => print!("{}", wire::services::documented()),
+        }
+        return;
+    }
+    if asked == "campaign" {
+        match std::env::args().nth(2).as_deref() {
+            Some("schema") => print!("{}", wire::campaign::keys::schema_text()),
+            _ => print!("{}", wire::campaign::keys::documented()),
+        }
+        return;
+    }
     let Some(kind) = FileKind::ALL
         .into_iter()
         .find(|kind| kind.as_str() == asked)
     else {
-        eprintln!("expected gateway, limits, switches or scenario");
+        eprintln!("expected gateway, limits, switches, scenario or services");
         std::process::exit(64);
     };
     match std::env::args().nth(2).as_deref() {

@@ -6,9 +6,11 @@ pub mod gateway;
 mod octets;
 pub mod problem;
 pub mod record;
+pub mod rehearsal;
 pub mod report;
 pub mod scenario;
 pub mod secrets;
+pub mod services;
 pub mod snapshot;
 
 pub use octets::Malformed;
