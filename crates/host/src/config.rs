@@ -36,6 +36,8 @@ pub struct Config {
     pub journal: Journal,
     pub windows: Windows,
     pub sandbox: Sandbox,
+    /// A payment channel over HTTP, instead of the sandbox.
+    pub bank: Option<SocketAddr>,
     pub jwt: Option<Jwt>,
     pub channel_tokens_file: Option<PathBuf>,
     pub log: Log,

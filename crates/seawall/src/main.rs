@@ -1,5 +1,6 @@
 //! Seawall: prove that your site survives the sale. The verbs, and which library each one wires up.
 
+mod bank;
 mod bench;
 mod check;
 mod door;
@@ -106,6 +107,10 @@ enum Verb {
         #[command(subcommand)]
         what: queue::What,
     },
+    /// Run the sandbox bank as a service of its own, for shops whose `payment.bank` names it.
+    ///
+    /// Example: seawall bank --listen 127.0.0.1:8090
+    Bank(bank::Args),
     /// What benchmarks need: session tokens for load generators.
     Bench {
         #[command(subcommand)]
@@ -150,6 +155,7 @@ fn main() -> ExitCode {
         Verb::Traffic { what } => traffic::run(&what),
         Verb::Coverage(args) => traffic::coverage(&args),
         Verb::Queue { what } => queue::run(&what),
+        Verb::Bank(args) => bank::run(&args),
         Verb::Bench { what } => bench::run(&what),
     };
     match done {

@@ -14,7 +14,7 @@ use host::metrics::Metrics;
 use host::{Drain, Exit};
 use journal::{FileLog, Options, RealDisk, Snapshots};
 use sale::{Command, Ledger, Millis, Windows};
-use shop::payment::{Payments, Sandbox, SandboxOptions};
+use shop::payment::{Channel, HttpChannel, Payments, Sandbox, SandboxOptions};
 use shop::{Front, Issuer, People, Sessions, Shop, ShopService};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -295,6 +295,21 @@ fn channels(config: &Config) -> anyhow::Result<Vec<(String, String)>> {
         .collect()
 }
 
+/// Whoever moves the money.
+fn channel(config: &Config) -> anyhow::Result<Arc<dyn Channel>> {
+    if let Some(bank) = config.bank {
+        return Ok(Arc::new(HttpChannel::start(bank)?));
+    }
+    let options = SandboxOptions {
+        delay: Duration::from_millis(u64::from(config.sandbox.delay_ms_median)),
+        decline_share: config.sandbox.decline_share,
+        silent_share: config.sandbox.unknown_share,
+        unavailable_share: config.sandbox.unavailable_share,
+    };
+    let ledger = config.data.join("payments/sandbox.jsonl");
+    Ok(Arc::new(Sandbox::open(&ledger, options)?))
+}
+
 fn open_shop(
     config: &Config,
     engine: &Engine,
@@ -310,18 +325,11 @@ fn open_shop(
         true => shop::load_pictures(&pictures).context("pictures cannot be read")?,
         false => Default::default(),
     };
-    let options = SandboxOptions {
-        delay: Duration::from_millis(u64::from(config.sandbox.delay_ms_median)),
-        decline_share: config.sandbox.decline_share,
-        silent_share: config.sandbox.unknown_share,
-        unavailable_share: config.sandbox.unavailable_share,
-    };
-    let sandbox = Sandbox::open(&data.join("payments/sandbox.jsonl"), options)?;
     Ok(Shop::new(shop::Parts {
         desks: engine.desks(),
         sessions: Sessions::new(&secret(&data.join("session.key"))?),
         people: People::start(&shop_db, issuer(config)?)?,
-        payments: Payments::new(Arc::new(sandbox)),
+        payments: Payments::new(channel(config)?),
         campaign: show.campaign,
         tagline: show.tagline,
         pictures,

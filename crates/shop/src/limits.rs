@@ -8,6 +8,12 @@ pub const BATCH_BODY_BYTES_MAX: usize = 1024 * 1024;
 pub const BATCH_ORDERS_MAX: usize = 1_000;
 /// Any other body: forms, sign-ins, payments.
 pub const SMALL_BODY_BYTES_MAX: usize = 16 * 1024;
+/// Questions to a bank over HTTP that wait or run, and connections to it; above, nobody is asked.
+pub const BANK_ASKED_MAX: usize = 16_384;
+pub const BANK_CONNECTIONS_MAX: usize = 1_024;
+/// How long a bank over HTTP may take to answer, and a shop to send it a body, in milliseconds.
+pub const BANK_ANSWER_MS: u64 = 2_000;
+pub const BANK_BODY_MS: u64 = 5_000;
 /// Characters of an idempotency key.
 pub const KEY_CHARS_MAX: usize = 64;
 /// Characters of a password; more would only cost hashing time.

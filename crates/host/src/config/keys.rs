@@ -215,6 +215,11 @@ pub const KEYS: &[Key] = &[
         "The sandbox channel: share of the attempts that find it unavailable.",
     ),
     optional(
+        "payment.bank",
+        "an address with a port, such as 127.0.0.1:8090",
+        "The bank over HTTP (`seawall bank`) that is asked instead of the sandbox in this process.",
+    ),
+    optional(
         "jwt.issuer",
         WORDS,
         "Sign-in by another shop's accounts: who issues the tokens (`iss`). The four settings of \

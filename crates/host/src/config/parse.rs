@@ -26,6 +26,7 @@ pub(super) fn config(layers: &mut Layers) -> Option<Config> {
     let (journal, windows, sandbox) = (journal(l), windows(l), sandbox(l));
     let jwt = jwt(l);
     let channel_tokens_file = l.optional("channel_tokens_file", path);
+    let bank = l.optional("payment.bank", |text| text.parse().ok());
     let log = log(l);
     l.differ(listen, admin);
     Some(Config {
@@ -41,6 +42,7 @@ pub(super) fn config(layers: &mut Layers) -> Option<Config> {
         journal: journal?,
         windows: windows?,
         sandbox: sandbox?,
+        bank: bank?,
         jwt: jwt?,
         channel_tokens_file: channel_tokens_file?,
         log: log?,

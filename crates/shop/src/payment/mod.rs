@@ -5,10 +5,14 @@
 //! synced ledger of its own, as a bank would.
 
 mod flow;
+mod http;
 mod sandbox;
+mod service;
 
 pub use flow::{PayAnswer, Payments, pay};
+pub use http::HttpChannel;
 pub use sandbox::{Sandbox, SandboxError, SandboxOptions, read_ledger};
+pub use service::serve;
 
 use sale::{Currency, Money, OrderId, PaymentRef};
 use std::future::Future;
