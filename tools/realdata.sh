@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Real input, when it is there: 19,406 real products imported into a shop, and every order line of
-# a real shop replayed as demand against 85 % of its stock, audited. Says so and passes where
-# the data is not.
+# Real input, when it is there: 19,406 real products imported into a shop, every order line of a
+# real shop replayed as demand against 85 % of its stock, audited, and a real site's access log sent
+# again. Says so and passes where the data is not.
 #
 #   SEAWALL_BIN=… SEAWALL_DATA=../shared/data tools/realdata.sh
 set -euo pipefail
@@ -11,6 +11,7 @@ cd "$(dirname "$0")/.."
 readonly FROM=${SEAWALL_DATA:-../shared/data}
 readonly CATALOGUE=$FROM/icecat-products-19406.jsonl.gz
 readonly ORDERS=$FROM/online-retail-2010-12_2011-08.tar.xz
+readonly LOG=$FROM/apache-access-10k.tar.xz
 
 scratch_dir "${CARGO_TARGET_DIR:-target}"
 readonly HOME_DIR=$REPLY
@@ -30,4 +31,12 @@ if [ -f "$ORDERS" ]; then
   "$SEAWALL_BIN" rehearse --orders "$HOME_DIR/orders" --stock-share 0.85 --out out/orders
 else
   printf 'skipped: no real data at %s\n' "$ORDERS"
+fi
+
+if [ -f "$LOG" ]; then
+  mkdir "$HOME_DIR/log"
+  tar -xJf "$LOG" -C "$HOME_DIR/log"
+  python3 tools/replay_shares.py "$SEAWALL_BIN" "$(find "$HOME_DIR/log" -type f -size +100k)"
+else
+  printf 'skipped: no real data at %s\n' "$LOG"
 fi

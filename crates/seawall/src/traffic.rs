@@ -130,7 +130,7 @@ fn settle(as_json: bool, done: anyhow::Result<Exit>) -> anyhow::Result<ExitCode>
 }
 
 impl Reading {
-    fn open(&self, path: &Path) -> anyhow::Result<Reader> {
+    pub(crate) fn open(&self, path: &Path) -> anyhow::Result<Reader> {
         let options = Options {
             format: self.format,
             fields: self.fields.as_deref().cloned().unwrap_or_default(),
@@ -166,13 +166,13 @@ fn yaml(path: &Path) -> anyhow::Result<String> {
 }
 
 /// The requests of a recording; what is none is told on stderr, the first ones by line.
-struct Understood {
+pub(crate) struct Understood {
     reader: Reader,
     name: String,
     refused: Rc<RefCell<usize>>,
 }
 
-fn understood(reader: Reader, path: &Path) -> (Understood, Rc<RefCell<usize>>) {
+pub(crate) fn understood(reader: Reader, path: &Path) -> (Understood, Rc<RefCell<usize>>) {
     let refused = Rc::new(RefCell::new(0));
     let understood = Understood {
         reader,
@@ -201,7 +201,7 @@ impl Iterator for Understood {
     }
 }
 
-fn tell_refused(path: &Path, refused: &Rc<RefCell<usize>>) {
+pub(crate) fn tell_refused(path: &Path, refused: &Rc<RefCell<usize>>) {
     let refused = *refused.borrow();
     if refused > REFUSED_TOLD {
         eprintln!(
@@ -355,14 +355,17 @@ fn rows(out: &mut impl Write, title: &str, rows: Vec<Vec<String>>) -> std::io::R
     Ok(())
 }
 
-fn plan_of(args: &PlanArgs) -> anyhow::Result<Exit> {
-    let rules = match &args.substitute {
-        None => Substitution::default(),
-        Some(path) => {
-            let parsed = Substitution::parse(&yaml(path)?);
-            parsed.with_context(|| path.display().to_string())?
-        }
+/// Those of a file, or those that hold without one.
+pub(crate) fn substitution(path: Option<&Path>) -> anyhow::Result<Substitution> {
+    let Some(path) = path else {
+        return Ok(Substitution::default());
     };
+    let parsed = Substitution::parse(&yaml(path)?);
+    parsed.with_context(|| path.display().to_string())
+}
+
+fn plan_of(args: &PlanArgs) -> anyhow::Result<Exit> {
+    let rules = substitution(args.substitute.as_deref())?;
     let (requests, refused) = understood(args.reading.open(&args.file)?, &args.file);
     let mut planned = plan(requests, args.speed);
     let mut out = BufWriter::new(std::io::stdout().lock());
@@ -410,7 +413,7 @@ fn rate_of(args: &RateArgs) -> anyhow::Result<Exit> {
 }
 
 /// Templates of a recording: those given, and those learnt.
-fn learn(reader: Reader, patterns: Vec<::traffic::template::Pattern>) -> Templates {
+pub(crate) fn learn(reader: Reader, patterns: Vec<::traffic::template::Pattern>) -> Templates {
     let mut learner = Learner::new(patterns);
     for seen in reader.flatten() {
         learner.learn(seen.path());
