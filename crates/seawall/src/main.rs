@@ -10,6 +10,7 @@ mod import;
 mod inspect;
 mod load;
 mod metrics;
+mod plan;
 mod queue;
 mod rehearse;
 mod report;
@@ -91,6 +92,11 @@ enum Verb {
         #[command(subcommand)]
         what: report::What,
     },
+    /// Plan a sale: from one campaign file to what will come and what must be done.
+    Plan {
+        #[command(subcommand)]
+        what: plan::What,
+    },
     /// Look at recorded traffic: access logs, HAR, GoReplay, the gateway's recorder.
     Traffic {
         #[command(subcommand)]
@@ -152,6 +158,7 @@ fn main() -> ExitCode {
         Verb::Report { what } => report::run(&what),
         Verb::Load { what } => load::run(&what),
         Verb::Faults(args) => faults::run(&args),
+        Verb::Plan { what } => plan::run(&what),
         Verb::Traffic { what } => traffic::run(&what),
         Verb::Coverage(args) => traffic::coverage(&args),
         Verb::Queue { what } => queue::run(&what),

@@ -18,6 +18,7 @@ enum File {
     Switches,
     Scenario,
     Services,
+    Campaign,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {

@@ -5,8 +5,18 @@
 //! all problems come at once, each with its line. It knows the shape of a campaign, not how one
 //! is run; the catalogue that it names is read by whoever needs the products.
 
+pub mod brief;
+#[cfg(test)]
+mod brief_tests;
+mod check;
+pub mod keys;
+pub mod limits;
 pub mod tree;
 
+use crate::gateway::scalar::Instant;
+use crate::gateway::shape::{Mapping, Take};
+use crate::gateway::source::Source;
+use brief::Brief;
 use sale::{At, Currency, Money, Qty};
 use std::path::{Path, PathBuf};
 use tree::{Field, Fields, Reader, number, offset_ms, text, whole};
@@ -44,6 +54,8 @@ pub struct Campaign {
     pub demand: Curve,
     pub journeys: Journeys,
     pub rehearsal: Rehearsal,
+    /// What the team agreed on; all of it may be absent.
+    pub brief: Brief,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,6 +180,7 @@ fn read_campaign(r: &mut Reader, tree: &tree::Node, path: &Path) -> Option<Campa
     let demand = read_curve(r, &mut top);
     let journeys = read_journeys(r, &mut top);
     let rehearsal = read_rehearsal(r, &mut top);
+    let brief = read_brief(r, &mut top, tree, path, t0);
     top.done(r);
     version?;
     let name = name?;
@@ -182,7 +195,30 @@ fn read_campaign(r: &mut Reader, tree: &tree::Node, path: &Path) -> Option<Campa
         demand: demand?,
         journeys: journeys?,
         rehearsal: rehearsal?,
+        brief: brief?,
     })
+}
+
+/// The sections of the brief, with what they disagree on; they stand among the other keys.
+fn read_brief(
+    r: &mut Reader,
+    top: &mut Fields<'_>,
+    tree: &tree::Node,
+    path: &Path,
+    t0: Option<At>,
+) -> Option<Brief> {
+    let keys: Vec<&'static str> = Brief::SHAPE.keys.iter().map(|key| key.name()).collect();
+    for key in &keys {
+        top.optional(key);
+    }
+    let mut source = Source::new(path);
+    source.note("", tree.line);
+    let brief = Brief::take(&mut source, &Brief::ITEM, &tree.only(&keys), "");
+    if let Some(brief) = &brief {
+        check::brief(&mut source, brief, t0.map(|t0| Instant(t0.0)));
+    }
+    r.also(source.finished());
+    brief
 }
 
 /// An instant with its zone, as RFC 3339 writes it.

@@ -236,6 +236,10 @@ impl Reader {
             }
         }
     }
+    /// Takes over what another reader found in the same file.
+    pub fn also(&mut self, found: Vec<Problem>) {
+        self.problems.extend(found);
+    }
     pub fn list<'a>(&mut self, node: &'a Node, path: &str) -> Option<&'a [Node]> {
         match &node.value {
             Value::Seq(nodes) => Some(nodes),
@@ -312,6 +316,15 @@ impl Node {
                     .for_each(|(_, _, node)| node.keep_raw(file));
             }
         }
+    }
+    /// A mapping with only these keys of this one.
+    #[must_use]
+    pub fn only(&self, keys: &[&str]) -> Node {
+        let mut only = self.clone();
+        if let Value::Map(entries) = &mut only.value {
+            entries.retain(|(_, name, _)| keys.contains(&name.as_str()));
+        }
+        only
     }
     pub fn items(&self) -> Option<&[Node]> {
         match &self.value {
