@@ -3,6 +3,14 @@
 //! gives the same output to the last bit. It must not know files, formats, clocks or processes:
 //! formats live in `wire`, reading and writing in the verbs.
 
+pub mod capacity;
 pub mod forecast;
 pub mod limits;
+pub mod limits_out;
 pub mod map;
+pub mod page;
+pub mod proxies;
+pub mod readiness;
+pub mod scaling;
+pub mod switches_out;
+pub mod text;

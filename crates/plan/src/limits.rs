@@ -7,3 +7,7 @@ pub const SPAN_MINUTES_MAX: usize = 31 * 1_440;
 pub const SERVICE_NODES_MAX: usize = 2_000;
 /// Circles of calls that are told at once, in lines.
 pub const CYCLES_TOLD_MAX: usize = 20;
+/// Steps of load reports that one curve is fitted to, in points: what ten long searches have.
+pub const LOAD_STEPS_MAX: usize = 1_000;
+/// Switches of which all sets are tried, in bits: 4,096 sets, each with its own rates.
+pub const SWITCHES_TRIED_MAX: usize = 12;

@@ -1,7 +1,13 @@
 //! `seawall plan`: from a campaign file to what will come, what must be done, what to enforce. The
 //! rules are in the crate `plan`, the formats in `wire`; here is what reads and writes.
 
+mod behind;
+mod diff;
+mod expected;
 mod init;
+mod make;
+mod map;
+mod services;
 
 use host::Exit;
 use serde_json::json;
@@ -17,11 +23,40 @@ pub enum What {
     ///
     /// Example: seawall plan init --products products.csv --t0 2026-11-11T00:00:00+01:00 --out my
     Init(init::Args),
+    /// Begin services.yaml from Kubernetes objects, Prometheus' answers, traces and the gateway.
+    ///
+    /// Exit 0; 64: a file cannot be read, or would be overwritten.
+    ///
+    /// Example: seawall plan services --kubernetes all.json --traces jaeger.json --out services.yaml
+    Services(services::Args),
+    /// Who calls whom, and what a rate at the front door becomes behind it.
+    ///
+    /// Exit 0; 64: a file cannot be read, or services call each other in a circle.
+    ///
+    /// Example: seawall plan map jaeger.json --rate 1000 --svg map.svg
+    Map(map::Args),
+    /// Decide for each service, and write limits, switches, proxies, scaling and the page.
+    ///
+    /// Exit 0; 99: something stands in the way of the sale; 64: a file is wrong.
+    ///
+    /// Example: seawall plan make campaign.yaml --services services.yaml --forecast expected.json
+    /// --out plan
+    Make(make::Args),
+    /// What changed between two plans, and why.
+    ///
+    /// Exit 0; 64: a file cannot be read.
+    ///
+    /// Example: seawall plan diff plan-monday plan-friday
+    Diff(diff::Args),
 }
 
 pub fn run(what: &What) -> anyhow::Result<ExitCode> {
     match what {
         What::Init(args) => settle(args.json, init::run(args)),
+        What::Services(args) => settle(args.json, services::run(args)),
+        What::Map(args) => settle(args.json, map::run(args)),
+        What::Make(args) => settle(args.json, make::run(args)),
+        What::Diff(args) => settle(args.json, diff::run(args)),
     }
 }
 

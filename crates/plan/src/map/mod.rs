@@ -250,14 +250,26 @@ impl Difference {
 
 /// One circle for each service that is stuck and not yet in one, so that each is told once.
 fn circles(stuck: &BTreeSet<&str>, below: &BTreeMap<&str, BTreeSet<&str>>) -> Vec<Vec<String>> {
+    let mut stuck = stuck.clone();
+    // Who is called by a circle and calls nobody of it is stuck as well, and no part of one.
+    loop {
+        let leads_on = |name: &&str| {
+            let mut called = below.get(name).into_iter().flatten();
+            called.any(|to| stuck.contains(to))
+        };
+        let kept: BTreeSet<&str> = stuck.iter().copied().filter(leads_on).collect();
+        if kept.len() == stuck.len() {
+            break;
+        }
+        stuck = kept;
+    }
     let mut found = Vec::new();
     let mut told: BTreeSet<&str> = BTreeSet::new();
-    for start in stuck {
+    for start in &stuck {
         if told.contains(start) || found.len() == CYCLES_TOLD_MAX {
             continue;
         }
         let mut way = vec![*start];
-        // Everyone stuck has a stuck caller, not always a stuck callee: some ways end.
         while let Some(next) = way
             .last()
             .and_then(|last| below.get(last))

@@ -22,6 +22,7 @@ pub fn services(source: &mut Source, file: &Services) {
             source.problem(&entry.at, what);
         }
     }
+    same_traffic(source, file);
     let mut switches = BTreeSet::new();
     for service in &file.services {
         open_questions(source, service);
@@ -37,6 +38,20 @@ pub fn services(source: &mut Source, file: &Services) {
         }
     }
     cycles(source, file);
+}
+
+/// Requests that are counted for two routes would be planned for twice.
+fn same_traffic(source: &mut Source, file: &Services) {
+    let mut routes: BTreeMap<&str, &str> = BTreeMap::new();
+    for entry in &file.entries {
+        for name in &entry.traffic {
+            let route = *routes.entry(name).or_insert(&entry.route);
+            if route != entry.route {
+                let what = format!("{name:?} is route {route:?} already");
+                source.problem(&joined(&entry.at, "traffic"), what);
+            }
+        }
+    }
 }
 
 type Names<'a> = BTreeMap<&'a str, &'a Service>;

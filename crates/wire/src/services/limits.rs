@@ -23,3 +23,5 @@ pub const COST_PER_HOUR_MAX: f64 = 1e9;
 pub const LEAD_MS_MAX: u64 = 92 * 86_400_000;
 /// Milliseconds for which a measured capacity may count: a year.
 pub const VALID_MS_MAX: u64 = 366 * 86_400_000;
+/// Names that the forecast may have for one route: templates of its paths, with methods.
+pub const TRAFFIC_NAMES_MAX: usize = 100;

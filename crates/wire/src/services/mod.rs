@@ -12,7 +12,8 @@ mod tests;
 
 use crate::campaign::tree::{Problems, Reader};
 use crate::gateway::limits::{
-    FILE_BYTES_MAX, ROUTE_SERIES_MAX, SENTENCE_CHARS_MAX, SWITCH_MS_MAX, VALUE_CHARS_MAX,
+    FILE_BYTES_MAX, PATH_CHARS_MAX, ROUTE_SERIES_MAX, SENTENCE_CHARS_MAX, SWITCH_MS_MAX,
+    VALUE_CHARS_MAX,
 };
 use crate::gateway::scalar::{
     FILE, FLAG, NAME, RATE, Rate, SHARE, URL, list, number, span, text, whole,
@@ -24,7 +25,7 @@ use crate::gateway::switches::{Action, Trigger};
 use limits::{
     CALL_NAMES_MAX, CALLS_PER_REQUEST_MAX, COST_PER_HOUR_MAX, ENTRY_NAMES_MAX, INSTANCE_SLOTS_MAX,
     LEAD_MS_MAX, REPORT_FILES_MAX, SACRIFICE_NAMES_MAX, SERVICE_NAMES_MAX, SINGLE_POINT_NAMES_MAX,
-    VALID_MS_MAX,
+    TRAFFIC_NAMES_MAX, VALID_MS_MAX,
 };
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -79,8 +80,11 @@ mapping! {
 
     /// Where requests of a route enter.
     pub struct Entry {
-        /// The route, as in the gateway file and in the forecast.
+        /// The route, as in the gateway file.
         route: String = NAME, Need::Required;
+        /// What the forecast calls it, such as `POST /v1/orders`; as the route where this is
+        /// absent. Several are added up.
+        traffic: Vec<String> = list(&text(PATH_CHARS_MAX), TRAFFIC_NAMES_MAX), Need::Optional;
         /// The service that is called.
         to: String = NAME, Need::Required;
         /// Calls for each request.
@@ -109,7 +113,7 @@ mapping! {
         zones: u64 = whole(1, 64), Need::Or("1");
         /// What the busiest instance gets, as a multiple of the mean.
         skew: f64 = number(1.0, 100.0), Need::Or("1");
-        /// The build that the reports must be of; where this is absent, any.
+        /// The build that the reports measured; where this is absent, what they say of themselves.
         build: Option<String> = text(VALUE_CHARS_MAX), Need::Optional;
         /// Load reports that show how much it can take.
         reports: Vec<LoadReport> = list(&LoadReport::ITEM, REPORT_FILES_MAX), Need::Optional;

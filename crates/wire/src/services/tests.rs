@@ -10,7 +10,7 @@ safety_factor: 1.5
 valid_for: 14d
 door: {instances: 2, skew: 1.1}
 entries:
-  - {route: order, to: checkout, per_request: 1, cache_hit: 0, core: true}
+  - {route: order, traffic: [POST /v1/orders], to: checkout, per_request: 1, cache_hit: 0, core: true}
   - {route: product, to: pages, cache_hit: 0.5, core: false}
 services:
   - name: checkout
