@@ -28,6 +28,8 @@ pub struct Factor(u32);
 pub struct Gcra {
     interval: Tat,
     tolerance: Tat,
+    /// Both together: no state is further ahead.
+    most: Tat,
     /// Denominator of `part`.
     parts: u32,
     burst: u32,
@@ -112,17 +114,20 @@ impl Gcra {
             ns: u64::try_from(scaled / parts).map_or(SPAN_NS_MAX, |ns| ns.min(SPAN_NS_MAX)),
             part: (scaled % parts) as u32,
         };
-        Gcra {
+        let mut gcra = Gcra {
             interval: span(ns),
             tolerance: span(ns * u128::from(burst - 1)),
+            most: Tat::default(),
             parts: parts as u32,
             burst,
             scaled: ns as u64,
-        }
+        };
+        gcra.most = gcra.plus(gcra.tolerance, gcra.interval);
+        gcra
     }
 
     /// May a request come now, given the key's state? A key never seen is `Tat::default()`.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn ask(&self, now: Nanos, tat: Tat) -> Cell {
         let debt = self.debt(now, tat);
@@ -197,7 +202,7 @@ impl Gcra {
             ns: tat.ns - now.0,
             part: tat.part.min(self.parts - 1),
         };
-        debt.min(self.plus(self.tolerance, self.interval))
+        debt.min(self.most)
     }
 
     #[inline]

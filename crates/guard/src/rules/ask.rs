@@ -17,7 +17,7 @@ use crate::gcra::{Factor, Tat};
 use crate::limits::{
     DAY_NS, DAYS_ITEMS_MAX, RULES_MAX, STALE_FACTOR_MILLIONTHS_MAX, SWEEP_BUCKETS_PER_TICK,
 };
-use crate::table::{Place, Table};
+use crate::table::{Home, Place, Table};
 use crate::time::Nanos;
 
 /// The running rules and what they remember.
@@ -76,6 +76,7 @@ struct Asked {
     rule: u32,
     limit: u32,
     tag: u64,
+    home: Home,
     /// Written to have the cache line fetched early.
     touched: u64,
     place: Option<Place>,
@@ -87,6 +88,7 @@ const NOT_ASKED: Asked = Asked {
     rule: 0,
     limit: 0,
     tag: 0,
+    home: Home::NONE,
     touched: 0,
     place: None,
     enforced: false,
@@ -98,6 +100,12 @@ const NOT_ASKED: Asked = Asked {
         reset: Nanos(0),
         near: false,
     },
+};
+
+/// No rule has anything to say.
+const FREE: Verdict = Verdict::Allowed {
+    permit: Permit::NONE,
+    tightest: None,
 };
 
 impl Limits {
@@ -125,19 +133,92 @@ impl Limits {
 
     /// May this request go on? If so it is charged.
     pub fn ask(&mut self, facts: &Facts, now: Nanos) -> Verdict {
-        let asked = self.gather(facts);
+        if self.midnight <= now {
+            self.turn_days(now);
+        }
+        let concerned = self.masks.of(facts);
+        if concerned.is_power_of_two() {
+            return self.ask_one(concerned.trailing_zeros() as usize, facts, now);
+        }
+        self.ask_several(concerned, facts, now)
+    }
+
+    #[inline(never)]
+    fn ask_several(&mut self, concerned: u64, facts: &Facts, now: Nanos) -> Verdict {
+        let asked = self.gather(concerned, facts);
         match self.judge(asked, now) {
             Some(at) => self.refuse(at),
             None => self.charge(asked, now),
         }
     }
 
+    /// The same where one rule is all there is to ask: then nothing has to be remembered between
+    /// asking and charging.
+    #[inline]
+    fn ask_one(&mut self, at: usize, facts: &Facts, now: Nanos) -> Verdict {
+        let rule = &mut self.rules[at];
+        let Some(tag) = rule.ready.keys.tag(facts) else {
+            return FREE;
+        };
+        let limit = rule.ready.special.limit_of(tag);
+        if limit == Special::ALLOWED {
+            return FREE;
+        }
+        rule.counters.asked += 1;
+        rule.note_age(now, self.adaptive);
+        rule.counters.stale += u64::from(rule.stale);
+        let found = rule.table.entry(tag);
+        let state = found.as_ref().map_or(Tat::default(), |found| found.state());
+        let enforced = rule.ready.enforces(tag);
+        let answer = rule.ready.ask(limit, now, state, &self.days);
+        let headroom = Headroom {
+            rule: RuleId(at as u16),
+            limit: answer.limit,
+            remaining: answer.remaining,
+            reset: answer.reset,
+        };
+        let Some(state) = answer.charged else {
+            if enforced {
+                rule.counters.refused += 1;
+                return Verdict::Refused(Refusal {
+                    rule: headroom.rule,
+                    retry_after: answer.retry_after,
+                    headroom,
+                });
+            }
+            rule.counters.shadow_refused += 1;
+            return FREE;
+        };
+        match found {
+            Some(entry) => entry.write(state),
+            None => {
+                let fresh = rule.ready.fresh(now, &self.days);
+                rule.table.insert(tag, state, fresh);
+            }
+        }
+        rule.counters.allowed += 1;
+        rule.counters.near_limit += u64::from(answer.near);
+        let mut permit = Permit::NONE;
+        if rule.ready.holds_slots() {
+            permit.push(Slot {
+                rule: at as u32,
+                serial: rule.serial,
+                tag,
+            });
+        }
+        Verdict::Allowed {
+            permit,
+            tightest: enforced.then_some(headroom),
+        }
+    }
+
     /// Gives back what a request held.
     pub fn release(&mut self, permit: Permit) {
         for slot in permit.slots() {
-            let stands = self.rules.get(usize::from(slot.rule));
+            let place = slot.rule as usize;
+            let stands = self.rules.get(place);
             let at = match stands {
-                Some(rule) if rule.serial == slot.serial => Some(usize::from(slot.rule)),
+                Some(rule) if rule.serial == slot.serial => Some(place),
                 _ => self
                     .rules
                     .iter()
@@ -256,8 +337,7 @@ impl Limits {
 
     /// Which rules concern the request and by what keys; starts to fetch what they remember.
     #[inline]
-    fn gather(&mut self, facts: &Facts) -> usize {
-        let mut left = self.masks.of(facts);
+    fn gather(&mut self, mut left: u64, facts: &Facts) -> usize {
         let mut count = 0;
         while left != 0 {
             let at = left.trailing_zeros();
@@ -274,7 +354,7 @@ impl Limits {
             asked.rule = at;
             asked.limit = limit;
             asked.tag = tag;
-            asked.touched = rule.table.touch(tag);
+            (asked.home, asked.touched) = rule.table.touch(tag);
             count += 1;
         }
         count
@@ -283,16 +363,13 @@ impl Limits {
     /// Asks each rule. The enforced one with the longest wait, if any refuses.
     #[inline]
     fn judge(&mut self, count: usize, now: Nanos) -> Option<usize> {
-        if self.midnight <= now {
-            self.turn_days(now);
-        }
         let mut refusing: Option<(usize, Nanos)> = None;
         for (at, asked) in self.asked[..count].iter_mut().enumerate() {
             let rule = &mut self.rules[asked.rule as usize];
             rule.counters.asked += 1;
             rule.note_age(now, self.adaptive);
             rule.counters.stale += u64::from(rule.stale);
-            let found = rule.table.find(asked.tag);
+            let found = rule.table.find_from(asked.home, asked.tag);
             let state = found.map_or(Tat::default(), |(_, state)| state);
             asked.place = found.map(|(place, _)| place);
             asked.enforced = rule.ready.enforces(asked.tag);
@@ -339,7 +416,7 @@ impl Limits {
             rule.counters.near_limit += u64::from(asked.answer.near);
             if rule.ready.holds_slots() {
                 permit.push(Slot {
-                    rule: asked.rule as u16,
+                    rule: asked.rule,
                     serial: rule.serial,
                     tag: asked.tag,
                 });

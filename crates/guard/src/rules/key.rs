@@ -49,7 +49,7 @@ impl KeyMaker {
     }
 
     /// `None`: a part is missing and the rule does not apply.
-    #[inline]
+    #[inline(always)]
     pub(super) fn tag(&self, facts: &Facts) -> Option<u64> {
         self.tag_or(facts, self.missing)
     }
@@ -59,7 +59,7 @@ impl KeyMaker {
         self.tag_or(facts, Missing::Skip)
     }
 
-    #[inline]
+    #[inline(always)]
     fn tag_or(&self, facts: &Facts, missing: Missing) -> Option<u64> {
         let mut tag = self.salt;
         for part in &self.parts[..self.len] {

@@ -86,7 +86,7 @@ impl Ready {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn ask(&self, limit: u32, now: Nanos, state: Tat, days: &[Day]) -> Answer {
         let bound = &self.enforced[limit as usize];
         match &bound.kind {

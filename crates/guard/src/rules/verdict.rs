@@ -49,7 +49,7 @@ pub struct Permit {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Slot {
     /// Where the rule stood when the slot was taken, and its own number, which a swap keeps.
-    pub(super) rule: u16,
+    pub(super) rule: u32,
     pub(super) serial: u32,
     pub(super) tag: u64,
 }
@@ -72,6 +72,15 @@ pub struct Counters {
 }
 
 impl Permit {
+    pub(super) const NONE: Permit = Permit {
+        slots: [Slot {
+            rule: 0,
+            serial: 0,
+            tag: 0,
+        }; PERMIT_SLOTS_MAX],
+        len: 0,
+    };
+
     /// Nothing to give back.
     #[must_use]
     pub fn is_empty(&self) -> bool {
