@@ -2,6 +2,7 @@
 //! would be sent again, and how much of it a run stands for. They read files and send nothing.
 
 mod coverage;
+mod import;
 
 pub use coverage::{Args as CoverageArgs, run as coverage};
 
@@ -40,6 +41,13 @@ pub enum What {
     ///
     /// Example: seawall traffic rate access.log --speed 10 > rate.csv
     Rate(RateArgs),
+    /// Requests of each route in each minute, people and visits of each day, from logs, answers
+    /// of Prometheus and CSV, for `seawall plan forecast`.
+    ///
+    /// Exit 0; 64: a file cannot be read, or is a log of another format.
+    ///
+    /// Example: seawall traffic import access.log --out series.json
+    Import(import::Args),
 }
 
 /// How a recording is read.
@@ -103,6 +111,7 @@ pub fn run(what: &What) -> anyhow::Result<ExitCode> {
         What::Show(args) => settle(args.json, show(args)),
         What::Plan(args) => settle(args.json, plan_of(args)),
         What::Rate(args) => settle(args.json, rate_of(args)),
+        What::Import(args) => settle(args.json, import::run(args)),
     }
 }
 

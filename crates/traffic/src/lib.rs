@@ -34,6 +34,7 @@ mod read;
 mod record;
 mod secrets;
 mod seen;
+pub mod series;
 pub mod substitute;
 mod summary;
 pub mod template;
