@@ -4,6 +4,7 @@
 //! journeys (`script`, `expr`); workers send at the planned instants and measure from them
 //! (`worker`, `measure`); a run says itself whether it was the limit (`run`).
 
+pub mod agent;
 mod answer;
 pub mod arrivals;
 mod buyer;
@@ -16,6 +17,7 @@ pub mod generator;
 mod http1;
 mod latency;
 pub mod limits;
+pub mod live;
 pub mod measure;
 mod pace;
 pub mod report;

@@ -5,6 +5,7 @@
 //! time-outs and broken connections are counted apart and have histograms of their own kind.
 
 pub use crate::latency::Latency;
+use serde::{Deserialize, Serialize};
 
 /// How one request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,7 +62,8 @@ impl End {
 }
 
 /// One named request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Named {
     pub name: String,
     pub sent: u64,
@@ -82,7 +84,8 @@ pub struct Named {
     pub reasons: std::collections::BTreeMap<String, u64>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Checks {
     pub name: String,
     pub passed: u64,
@@ -141,7 +144,8 @@ impl Named {
 }
 
 /// One second of a run, by the instants at which things happened.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Second {
     pub arrived: u64,
     pub sent: u64,
@@ -194,7 +198,8 @@ impl Second {
 }
 
 /// What a worker measured, or all of them together.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Measured {
     pub named: Vec<Named>,
     pub seconds: Vec<Second>,
