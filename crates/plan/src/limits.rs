@@ -11,3 +11,12 @@ pub const CYCLES_TOLD_MAX: usize = 20;
 pub const LOAD_STEPS_MAX: usize = 1_000;
 /// Switches of which all sets are tried, in bits: 4,096 sets, each with its own rates.
 pub const SWITCHES_TRIED_MAX: usize = 12;
+
+/// Steps of history that a baseline is fitted to: sixteen weeks of hours. Older ones say little of
+/// next week, and the fit grows with them.
+pub const HISTORY_STEPS_MAX: usize = 16 * 168;
+/// Steps that a baseline looks ahead: eight weeks of hours. Beyond it the same weekday of the next
+/// week after the history stands for it, and the forecast says so.
+pub const HORIZON_STEPS_MAX: usize = 8 * 168;
+/// Stretches held back in a back-test, in folds: more would be older than what is forecast from.
+pub const BACK_TEST_FOLDS_MAX: usize = 4;
