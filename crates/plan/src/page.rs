@@ -16,9 +16,10 @@ use std::fmt::Write;
 /// Points of the curve that are drawn: more than a screen is wide helps nobody.
 const POINTS_MAX: usize = 600;
 /// The looks of a picture that stands alone.
-const STYLE: &str = "<style>text{font:11.5px system-ui,sans-serif;fill:#5b6876}.end{text-anchor:end}\
-    .mid{text-anchor:middle}.grid{stroke:#dbe2e8}.line{fill:none;stroke-width:2}\
-    .c1{stroke:#1769c2}.c4{stroke:#c4352b}.c6{stroke:#8794a3}.area{display:none}</style>";
+const STYLE: &str = "<style>text{font:11.5px system-ui,sans-serif;fill:#5b6876}\
+    .end{text-anchor:end}.mid{text-anchor:middle}.grid{stroke:#dbe2e8}\
+    .line{fill:none;stroke-width:2}.area{display:none}\
+    .c1{stroke:#1769c2}.c4{stroke:#c4352b}.c6{stroke:#8794a3}</style>";
 
 /// All that the page shows.
 #[derive(Clone, Copy, Debug)]

@@ -105,18 +105,19 @@ pub fn nginx(guarded: &[Guarded]) -> (String, String) {
         for (place, way) in one.ways.iter().enumerate() {
             let key = format!("$limit_{index}_{place}");
             let zone = format!("{}_{index}_{place}", zone_name(&one.route));
-            let (method, other) = match &way.method {
-                Some(method) => (method.as_str(), "\"\""),
-                None => ("\"\"", "all"),
+            // Words that nginx compares the method with; who may GET may HEAD.
+            let counted = match way.method.as_deref() {
+                Some("GET") => "default \"\"; GET all; HEAD all;".to_owned(),
+                Some(method) => format!("default \"\"; {method} all;"),
+                None => "default all;".to_owned(),
             };
             // Each way alone may use the whole limit only if it is the only one.
             let part = (count / one.ways.len() as f64).floor().max(1.0);
             _ = write!(
                 http,
-                "# {}\nmap $request_method {key} {{ default {other}; {method} {}; }}\n\
+                "# {}\nmap $request_method {key} {{ {counted} }}\n\
                  limit_req_zone {key} zone={zone}:64k rate={part}r/{unit};\n",
-                one.route,
-                if way.method.is_some() { "all" } else { "\"\"" }
+                one.route
             );
             let location = match way.pattern() {
                 Some(pattern) => format!("~ \"^{pattern}$\""),
@@ -175,52 +176,18 @@ pub fn envoy(guarded: &[Guarded], kind: Envoy) -> String {
             push_route(&mut routes, one, way, kind);
         }
     }
-    let filter = match kind {
-        Envoy::Local => {
-            "                  - name: envoy.filters.http.local_ratelimit\n                    \
-             typed_config:\n                      \
-             \"@type\": type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit\n                      \
-             stat_prefix: plan\n"
-        }
-        Envoy::Global => {
-            "                  - name: envoy.filters.http.ratelimit\n                    \
-             typed_config:\n                      \
-             \"@type\": type.googleapis.com/envoy.extensions.filters.http.ratelimit.v3.RateLimit\n                      \
-             domain: seawall\n                      timeout: 1s\n                      \
-             rate_limit_service:\n                        transport_api_version: V3\n                        \
-             grpc_service: {envoy_grpc: {cluster_name: limits}}\n"
-        }
+    let (filter, cluster) = match kind {
+        Envoy::Local => (include_str!("proxies/local-filter.yaml"), ""),
+        Envoy::Global => (
+            include_str!("proxies/global-filter.yaml"),
+            include_str!("proxies/global-cluster.yaml"),
+        ),
     };
-    let limits = match kind {
-        Envoy::Local => "",
-        Envoy::Global => {
-            "    - name: limits\n      type: STATIC\n      connect_timeout: 1s\n      \
-             typed_extension_protocol_options:\n        \
-             envoy.extensions.upstreams.http.v3.HttpProtocolOptions:\n          \
-             \"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions\n          \
-             explicit_http_config: {http2_protocol_options: {}}\n      \
-             load_assignment:\n        cluster_name: limits\n        \
-             endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 8090}}}}]}]\n"
-        }
-    };
-    format!(
-        "# Written by `seawall plan make`; change the addresses.\n\
-         static_resources:\n  listeners:\n    - name: front\n      \
-         address: {{socket_address: {{address: 127.0.0.1, port_value: 8080}}}}\n      \
-         filter_chains:\n        - filters:\n            \
-         - name: envoy.filters.network.http_connection_manager\n              \
-         typed_config:\n                \
-         \"@type\": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager\n                \
-         stat_prefix: front\n                http_filters:\n{filter}                  \
-         - name: envoy.filters.http.router\n                    typed_config:\n                      \
-         \"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router\n                \
-         route_config:\n                  virtual_hosts:\n                    - name: all\n                      \
-         domains: [\"*\"]\n                      routes:\n{routes}                        \
-         - match: {{prefix: /}}\n                          route: {{cluster: behind}}\n  \
-         clusters:\n    - name: behind\n      type: STATIC\n      load_assignment:\n        \
-         cluster_name: behind\n        \
-         endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: 8081}}}}}}}}]}}]\n{limits}"
-    )
+    include_str!("proxies/envoy.yaml")
+        .replacen("FILTER\n", filter, 1)
+        .replacen("CLUSTERS\n", cluster, 1)
+        // Last: names of routes may be any words.
+        .replacen("ROUTES\n", &routes, 1)
 }
 
 fn push_route(out: &mut String, one: &Guarded, way: &Way, kind: Envoy) {
@@ -230,43 +197,31 @@ fn push_route(out: &mut String, one: &Guarded, way: &Way, kind: Envoy) {
         None => format!("path: {}", quoted(&way.path)),
     };
     let method = way.method.as_ref().map_or_else(String::new, |method| {
+        let words = if method == "GET" { "GET|HEAD" } else { method };
+        let regex = quoted(words);
         format!(
-            ", headers: [{{name: \":method\", string_match: {{exact: {}}}}}]",
-            quoted(method)
+            ", headers: [{{name: \":method\", string_match: {{safe_regex: {{regex: {regex}}}}}}}]"
         )
     });
+    let indent = " ".repeat(24);
     // Writing to a string cannot fail.
     _ = write!(
         out,
-        "                        # {}\n                        - match: {{{path}{method}}}\n",
+        "{indent}# {}\n{indent}- match: {{{path}{method}}}\n",
         one.route
     );
-    match kind {
+    out.push_str(&match kind {
         Envoy::Global => {
-            let route = quoted(&one.route);
-            _ = write!(
-                out,
-                "                          route:\n                            cluster: behind\n                            \
-                 rate_limits:\n                              \
-                 - actions: [{{generic_key: {{descriptor_value: {route}}}}}]\n"
-            );
+            include_str!("proxies/global-route.yaml").replacen("ROUTE", &quoted(&one.route), 1)
         }
         Envoy::Local => {
             let (count, interval) = tokens(one.each / one.ways.len() as f64);
-            _ = write!(
-                out,
-                "                          route: {{cluster: behind}}\n                          \
-                 typed_per_filter_config:\n                            \
-                 envoy.filters.http.local_ratelimit:\n                              \
-                 \"@type\": type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit\n                              \
-                 stat_prefix: {}\n                              \
-                 token_bucket: {{max_tokens: {count}, tokens_per_fill: {count}, fill_interval: {interval}}}\n                              \
-                 filter_enabled: {{default_value: {{numerator: 100, denominator: HUNDRED}}}}\n                              \
-                 filter_enforced: {{default_value: {{numerator: 100, denominator: HUNDRED}}}}\n",
-                quoted(&zone_name(&one.route))
-            );
+            include_str!("proxies/local-route.yaml")
+                .replace("COUNT", &count.to_string())
+                .replace("INTERVAL", interval)
+                .replace("STAT", &quoted(&zone_name(&one.route)))
         }
-    }
+    });
 }
 
 /// Tokens and the time in which they come back, never more than the rate.
@@ -334,7 +289,7 @@ mod tests {
         for line in [
             "map $request_method $limit_0_0 { default \"\"; POST all; }",
             "limit_req_zone $limit_0_0 zone=order_now_0_0:64k rate=166r/s;",
-            "map $request_method $limit_1_0 { default all; \"\" \"\"; }",
+            "map $request_method $limit_1_0 { default all; }",
             "rate=270r/m;",
         ] {
             assert!(http.contains(line), "{http} lacks {line}");

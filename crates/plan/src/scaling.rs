@@ -80,7 +80,8 @@ fn push_job(out: &mut String, one: &ScalingOut, way: &str, minute: i64, floor: u
         "---\n# At {}. It comes back each year: delete it with the campaign.\n\
          apiVersion: batch/v1\nkind: CronJob\nmetadata: {{name: {}, namespace: {}}}\nspec:\n  \
          schedule: \"{min} {hour} {day} {month} *\"\n  timeZone: Etc/UTC\n  \
-         concurrencyPolicy: Forbid\n  startingDeadlineSeconds: 600\n  jobTemplate:\n    spec:\n      \
+         concurrencyPolicy: Forbid\n  startingDeadlineSeconds: 600\n  \
+         jobTemplate:\n    spec:\n      \
          backoffLimit: 3\n      template:\n        spec:\n          \
          serviceAccountName: {account}\n          restartPolicy: OnFailure\n          \
          containers:\n            - name: kubectl\n              image: {IMAGE}\n              \

@@ -173,7 +173,8 @@ fn demand(services: &Services, forecast: &Forecast, remarks: &mut Vec<String>) -
     for route in &forecast.routes {
         if !taken.contains(&route.route.as_str()) {
             remarks.push(format!(
-                "the forecast has {:?}, {:.1}/s at its peak, and no entry of services.yaml takes it",
+                "the forecast has {:?}, {:.1}/s at its peak, and no entry of services.yaml takes \
+                 it",
                 route.route, route.peak_second.per_second.expected
             ));
         }
