@@ -106,8 +106,9 @@ browser: binaries ## pages in a real browser
 	cd tests/browser && SEAWALL_BIN=$(abspath $(SEAWALL)) npm test --silent
 
 .PHONY: envoy
-envoy: binaries ## the real Envoy asks `seawall gateway --rls` about limits
+envoy: binaries ## the real Envoy asks `seawall gateway --rls` about limits, and reads a plan's files
 	SEAWALL_BIN=$(abspath $(SEAWALL)) tools/envoy.sh
+	SEAWALL_BIN=$(abspath $(SEAWALL)) tools/proxies.sh
 
 .PHONY: ofrep
 ofrep: binaries ## the real OpenFeature client asks the door about its flags
