@@ -12,5 +12,6 @@ pub mod page;
 pub mod proxies;
 pub mod readiness;
 pub mod scaling;
+pub mod stock;
 pub mod switches_out;
 pub mod text;

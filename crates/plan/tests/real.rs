@@ -2,6 +2,7 @@
 //! document says so. Without the data it says so and passes.
 
 use plan::forecast::{BackTest, Trial, back_test};
+use plan::stock::{Errors, Policy, Sold, demand};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -138,4 +139,100 @@ fn beats_the_seasonal_naive_on_a_real_shops_orders() {
     let (test, _) = back_test(&history, &trial).unwrap();
     told("online-retail orders a day", &test);
     assert!(test.beats_naive(), "{test:?}");
+}
+
+/// Units of each SKU in each whole week of the shop's books.
+fn weeks_of(text: &str) -> Vec<Sold> {
+    let first = day("2010-12-06");
+    let mut units: BTreeMap<&str, BTreeMap<i64, f64>> = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.starts_with(['I', 'C'])) {
+        let Some(at) = line.find(",201") else {
+            continue;
+        };
+        let (Some((_, rest)), when) = (line.split_once(','), &line[at + 1..at + 11]) else {
+            continue;
+        };
+        let code = rest.split(',').next().unwrap_or_default();
+        let quantity = line[..at]
+            .rsplit(',')
+            .next()
+            .and_then(|text| text.parse::<f64>().ok());
+        let price = line[at + 1..]
+            .split(',')
+            .nth(1)
+            .and_then(|text| text.parse::<f64>().ok());
+        let week = (day(when) - first).div_euclid(7);
+        if let (Some(quantity), Some(price)) = (quantity, price)
+            && quantity > 0.0
+            && price > 0.0
+            && week >= 0
+        {
+            *units.entry(code).or_default().entry(week).or_default() += quantity;
+        }
+    }
+    let last = units
+        .values()
+        .filter_map(|weeks| weeks.keys().last())
+        .max()
+        .copied()
+        .unwrap_or(0);
+    let sold = units.into_iter().map(|(sku, weeks)| Sold {
+        sku: sku.to_owned(),
+        // The last week is not whole.
+        weeks: (0..last)
+            .map(|week| weeks.get(&week).copied().unwrap_or(0.0))
+            .collect(),
+    });
+    sold.collect()
+}
+
+#[test]
+fn stock_of_a_real_shop_held_out_by_time() {
+    const HELD_OUT: usize = 8;
+    let Some(text) = unpacked("online-retail-2010-12_2011-08.tar.xz", "by-day") else {
+        return;
+    };
+    let all = weeks_of(&text);
+    let policy = Policy {
+        service_level: 0.95,
+        floor: 0.12,
+        lead_weeks: 1.0,
+    };
+    let until = |sold: &Sold, week: usize| Sold {
+        sku: sold.sku.clone(),
+        weeks: sold.weeks[..week].to_vec(),
+    };
+    let weeks = all[0].weeks.len();
+    let known: Vec<Sold> = all
+        .iter()
+        .map(|sold| until(sold, weeks - HELD_OUT))
+        .collect();
+    let errors = Errors::measured(&known);
+    let (mut wrong, mut mean_wrong, mut actual) = (0.0, 0.0, 0.0);
+    let (mut met, mut count) = (0_u32, 0_u32);
+    for sold in &all {
+        for week in weeks - HELD_OUT..weeks {
+            let before = &sold.weeks[..week];
+            if before.iter().all(|units| *units == 0.0) {
+                continue;
+            }
+            let (found, held) = (demand(before), sold.weeks[week]);
+            wrong += (held - found).abs();
+            mean_wrong += (held - before[week - 8..].iter().sum::<f64>() / 8.0).abs();
+            actual += held;
+            met += u32::from(held <= (found + errors.safety(found, &policy)).ceil());
+            count += 1;
+        }
+    }
+    let service = f64::from(met) / f64::from(count);
+    println!(
+        "online-retail stock, {} SKUs, {count} SKU-weeks: WAPE {:.1} % (8-week mean {:.1}), \
+         service {:.1} % (target 95)",
+        all.len(),
+        wrong / actual * 100.0,
+        mean_wrong / actual * 100.0,
+        service * 100.0
+    );
+    assert!(wrong <= mean_wrong, "{wrong} {mean_wrong}");
+    assert!((service - policy.service_level).abs() <= 0.03, "{service}");
 }
