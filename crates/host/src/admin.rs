@@ -142,8 +142,8 @@ impl Endpoints {
             .get(AUTHORIZATION)
             .map(HeaderValue::as_bytes);
         if !given.is_some_and(|value| self.admin.token.admits(value)) {
-            let detail = "expected `Authorization: Bearer` with the token in operator.token \
-                          of the data folder";
+            let detail = "expected `Authorization: Bearer` with the operators' token \
+                          (operator.token of the data folder, unless another file was named)";
             let mut response = problem(StatusCode::UNAUTHORIZED, "unauthenticated", detail);
             response
                 .headers_mut()

@@ -99,8 +99,10 @@ pub const BODY_START_BYTES: usize = 8 * 1_024;
 /// An operator's request: lists of SKUs and terms, sent by hand or by a script.
 pub const ADMIN_BODY_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 pub const ADMIN_BODY_MS: u64 = 5_000;
-/// Bytes read of the token's file: a token has 43.
+/// Bytes of an operators' token, the end of its line not counted: one of ours has 43.
 pub const TOKEN_FILE_BYTES_MAX: u64 = 256;
+/// Characters that a token of the operators' own must have: fewer can be guessed.
+pub const TOKEN_GIVEN_CHARS_MIN: usize = 32;
 
 /// Bytes of a configuration file: ours has under a hundred lines.
 pub const CONFIG_BYTES_MAX: u64 = 1_024 * 1_024;

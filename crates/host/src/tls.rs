@@ -30,6 +30,13 @@ pub struct CertificateFiles {
     pub key_file: PathBuf,
 }
 
+/// The oldest version that is spoken; 1.3 is the newest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Oldest {
+    Tls12,
+    Tls13,
+}
+
 /// What a listener needs to speak TLS. Clones share their certificates.
 #[derive(Clone)]
 pub struct Tls {
@@ -39,7 +46,7 @@ pub struct Tls {
 
 impl Tls {
     /// The first certificate is also shown to clients that ask for no name, or an unknown one.
-    pub fn load(files: &[CertificateFiles]) -> Result<Tls, TlsErrors> {
+    pub fn load(files: &[CertificateFiles], oldest: Oldest) -> Result<Tls, TlsErrors> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let set = read_all(files, &provider)?;
         let names = Arc::new(Names {
@@ -47,9 +54,13 @@ impl Tls {
             provider: provider.clone(),
         });
         let unusable = |source| TlsErrors(vec![TlsError::Provider { source }]);
-        let versions = [&rustls::version::TLS13, &rustls::version::TLS12];
+        let both = [&rustls::version::TLS13, &rustls::version::TLS12];
+        let versions = match oldest {
+            Oldest::Tls12 => &both[..],
+            Oldest::Tls13 => &both[..1],
+        };
         let mut config = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&versions)
+            .with_protocol_versions(versions)
             .map_err(unusable)?
             .with_no_client_auth()
             .with_cert_resolver(names.clone());

@@ -10,13 +10,13 @@ use gateway::door::{Administration, Door, DoorMetrics, DoorService, NoService, S
 use host::admin::{Admin, OperatorToken, Readiness};
 use host::http::{HttpStats, ListenOptions, Listening};
 use host::metrics::Metrics;
-use host::tls::{CertificateFiles, Tls};
+use host::tls::{CertificateFiles, Oldest, Tls};
 use host::{Drain, Exit};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
-use wire::gateway::listeners::Listener;
+use wire::gateway::listeners::{Listener, TlsVersion};
 use wire::gateway::{Context, Door as Files};
 
 /// How often switches and limits learn what was measured.
@@ -67,21 +67,32 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             return Ok(Exit::Usage.into());
         }
     };
+    let given = match files.gateway.admin.token_file.as_deref() {
+        None => None,
+        Some(path) => match OperatorToken::of_file(path) {
+            Ok(token) => Some(token),
+            Err(problem) => {
+                eprintln!("{}: admin.token_file: {problem}", args.file.display());
+                return Ok(Exit::Usage.into());
+            }
+        },
+    };
     let data = &args.data.data;
     host::data_folder::prepare(data)?;
+    let token = given.map_or_else(|| OperatorToken::load_or_create(data), Ok)?;
     let path = args.file.clone();
     let door =
         Door::open(Sources::File { path, context }, data).map_err(|error| anyhow!("{error}"))?;
     for line in door.not_done() {
         eprintln!("seawall: {}: {line}", args.file.display());
     }
-    serve(args, &files, &door, rls.as_ref())?;
+    serve(args, (&files, token), &door, rls.as_ref())?;
     Ok(Exit::Good.into())
 }
 
 fn serve(
     args: &Args,
-    files: &Files,
+    (files, token): (&Files, OperatorToken),
     door: &Arc<Door>,
     rls: Option<&::rls::Options>,
 ) -> anyhow::Result<()> {
@@ -124,7 +135,7 @@ fn serve(
             true => Readiness::NotReady("draining".to_owned()),
         }),
         metrics,
-        token: Arc::new(OperatorToken::load_or_create(&args.data.data)?),
+        token: Arc::new(token),
         operator: Arc::new(move |request| {
             let administration = administration.clone();
             Box::pin(async move { administration.whole(&request) })
@@ -192,7 +203,11 @@ fn options(
     let Some(written) = &listener.tls else {
         return Ok((options, None));
     };
-    let tls = Tls::load(&certificate_files(written))
+    let oldest = match written.minimum {
+        TlsVersion::Tls12 => Oldest::Tls12,
+        TlsVersion::Tls13 => Oldest::Tls13,
+    };
+    let tls = Tls::load(&certificate_files(written), oldest)
         .map_err(|problems| anyhow!("{problems}"))
         .with_context(|| format!("the certificates of the listener {name}"))?;
     options.tls = Some(tls.clone());

@@ -3,6 +3,7 @@
 
 use super::answers::{self, No};
 use super::books;
+use super::faults::said;
 use super::held::Held;
 use super::late::Late;
 use super::line::Told;
@@ -108,7 +109,8 @@ impl<S: InProcess> Fetch<S> {
             }
             Err(error) => {
                 held.tell(blame(&error).1);
-                tracing::debug!(%error, route = self.place, "no answer from the upstream");
+                let of = (&*self.local.running, self.place);
+                self.door.counts.failed(&self.door.clocks, of, &error);
                 Err(NoAnswer::Proxy(error))
             }
         }
@@ -179,7 +181,7 @@ impl NoAnswer {
                     ..No::new(*code, why)
                 }
             }
-            NoAnswer::Proxy(error) => No::new(blame(error).0, error.why.text()),
+            NoAnswer::Proxy(error) => No::new(blame(error).0, said(error)),
             NoAnswer::Nobody => No::new(DoorCode::NoRoute, "The pool of this route is gone."),
         };
         door.counts.refuse(no.code);

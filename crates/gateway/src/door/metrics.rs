@@ -2,6 +2,7 @@
 //! configuration, so their number is bounded by it.
 
 use super::Door;
+use crate::upstream::Event;
 use guard::{BreakerState, Class};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -127,7 +128,7 @@ fn routes(door: &Door, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result 
 fn upstreams(door: &Door, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
     let running = door.running();
     let (in_flight, connections) = <(Gauges, Gauges)>::default();
-    let state = Gauges::default();
+    let (state, events) = (Gauges::default(), Counters::default());
     for pool in running.upstreams.pools() {
         for peer in pool.peers() {
             let labels = vec![
@@ -140,6 +141,11 @@ fn upstreams(door: &Door, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Resu
             connections
                 .get_or_create(&labels)
                 .set(f64::from(peer.connections()));
+            for event in Event::ALL {
+                let mut labels = labels.clone();
+                labels.push(("event", event.label().to_owned()));
+                events.get_or_create(&labels).inc_by(peer.stats().of(event));
+            }
             let mut labels = labels;
             labels.push(("state", peer.state().label().to_owned()));
             state.get_or_create(&labels).set(1.0);
@@ -156,6 +162,12 @@ fn upstreams(door: &Door, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Resu
         "door_peer_connections",
         "Connections to a peer",
         &connections,
+    )?;
+    family(
+        encoder,
+        "door_peer_events",
+        "What happened with a peer",
+        &events,
     )?;
     family(
         encoder,

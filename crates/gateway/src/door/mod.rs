@@ -14,6 +14,7 @@ mod books;
 mod ending;
 mod endings;
 mod extras;
+mod faults;
 mod fetch;
 mod held;
 mod identity;
@@ -37,6 +38,7 @@ pub use outside::Terms;
 pub use running::{DoorError, Sources};
 pub use service::{DoorService, InProcess, NoService, Session};
 
+use crate::proxy::ProxyError;
 use crate::room::Now;
 use books::Books;
 use guard::Nanos;
@@ -111,6 +113,7 @@ pub struct Counts {
     pub held_in_room: AtomicU64,
     pub by_switch: AtomicU64,
     endings: endings::Counter,
+    faults: faults::Faults,
 }
 
 impl Counts {
@@ -122,6 +125,12 @@ impl Counts {
     /// A request that was let in is over.
     fn ended(&self, latency: Nanos, ended: guard::Ended) {
         self.endings.add(latency, ended);
+    }
+    /// No answer from behind, at this place of a configuration's routes.
+    fn failed(&self, clocks: &Clocks, (running, place): (&Running, usize), why: &ProxyError) {
+        let route = running.compiled.routes.get(place);
+        let route = route.map_or("", |route| route.name.as_str());
+        self.faults.tell(clocks, route, why);
     }
     fn refuse(&self, code: wire::problem::DoorCode) {
         self.refused[code as usize].fetch_add(1, Ordering::Relaxed);

@@ -4,6 +4,7 @@
 
 use super::answers::{self, No};
 use super::extras::RouteExtra;
+use super::faults::said;
 use super::fetch::{context, held_by};
 use super::held::Held;
 use super::kept::Came;
@@ -152,8 +153,9 @@ impl<S: InProcess> DoorService<S> {
                 let (code, ended) = blame(&error);
                 held.tell(ended);
                 self.door.counts.refuse(code);
-                tracing::debug!(%error, route = place, "no answer from the upstream");
-                let no = No::new(code, error.why.text());
+                let of = (&*behind.local.running, place);
+                self.door.counts.failed(&self.door.clocks, of, &error);
+                let no = No::new(code, said(&error));
                 let mut answer = answers::refuse(&no, &only(accept));
                 if error.why == Why::Unsupported {
                     *answer.status_mut() = StatusCode::NOT_IMPLEMENTED;

@@ -27,9 +27,16 @@ pub(crate) async fn connect(
         let peer = &pool.peers()[place];
         let opened = open(peer).await;
         let (tcp, addr) = opened.map_err(|error| {
-            tracing::debug!(peer = peer.name(), %error, "cannot connect");
+            // Once, and not at each request: what the system says is said nowhere else.
+            match peer.is_news(true) {
+                true => tracing::warn!(peer = peer.name(), %error, "cannot connect"),
+                false => tracing::debug!(peer = peer.name(), %error, "cannot connect"),
+            }
             ConnectError::Failed
         })?;
+        if peer.is_news(false) {
+            tracing::info!(peer = peer.name(), "connects again");
+        }
         let wire = match &pool.tls {
             None => Wire::Plain(tcp),
             // In a box: only pools with TLS make room for a handshake.

@@ -37,6 +37,8 @@ pub struct Peer {
     in_flight: AtomicU32,
     connections: AtomicU32,
     unhealthy: AtomicBool,
+    /// The log says that it cannot be connected to.
+    refuses: AtomicBool,
     pub(super) failures: AtomicU32,
     pub(super) ejected_until_ms: AtomicU64,
     pub(super) ejections: AtomicU32,
@@ -61,6 +63,7 @@ impl Peer {
             in_flight: AtomicU32::new(0),
             connections: AtomicU32::new(0),
             unhealthy: AtomicBool::new(false),
+            refuses: AtomicBool::new(false),
             failures: AtomicU32::new(0),
             ejected_until_ms: AtomicU64::new(0),
             ejections: AtomicU32::new(0),
@@ -133,6 +136,11 @@ impl Peer {
         if healthy == was_unhealthy {
             tracing::warn!(peer = self.name, healthy, "the health of a peer changed");
         }
+    }
+
+    /// Whether the last attempt to connect ended otherwise.
+    pub(super) fn is_news(&self, refuses: bool) -> bool {
+        self.refuses.load(Relaxed) != refuses && self.refuses.swap(refuses, Relaxed) != refuses
     }
 
     pub(super) fn is_unhealthy(&self) -> bool {

@@ -1,9 +1,9 @@
 //! The operator token: 32 random bytes in a file that only the owner may read.
 //!
-//! It is created with the data folder, compared in constant time, and never printed: not by
-//! `Debug`, not in an error, not in a log.
+//! It is created with the data folder, or brought by the operators in a file of theirs; compared in
+//! constant time, and never printed: not by `Debug`, not in an error, not in a log.
 
-use crate::limits::TOKEN_FILE_BYTES_MAX;
+use crate::limits::{TOKEN_FILE_BYTES_MAX, TOKEN_GIVEN_CHARS_MIN};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::fmt;
@@ -31,6 +31,11 @@ pub enum TokenError {
          remove it to have a new one made"
     )]
     Malformed { path: PathBuf },
+    #[error(
+        "{path:?} holds no token to send: expected one line of {TOKEN_GIVEN_CHARS_MIN} to \
+         {TOKEN_FILE_BYTES_MAX} letters, digits, `-._~+/` and `=` at its end"
+    )]
+    NotToSend { path: PathBuf },
 }
 
 /// Proves that a request comes from an operator of this shop.
@@ -59,26 +64,27 @@ impl OperatorToken {
     /// For verbs that talk to a running server: reads the token, never makes one.
     pub fn load(data: &Path) -> Result<Self, TokenError> {
         let path = data.join(FILE_NAME);
-        let read = File::open(&path).and_then(|file| {
-            let mode = file.metadata()?.mode() & 0o777;
-            let mut text = String::new();
-            file.take(TOKEN_FILE_BYTES_MAX).read_to_string(&mut text)?;
-            Ok((mode, text))
-        });
-        let (mode, text) = match read {
-            Ok(read) => read,
-            Err(e) if e.kind() == io::ErrorKind::InvalidData => {
-                return Err(TokenError::Malformed { path });
-            }
-            Err(source) => return Err(TokenError::Read { path, source }),
+        let Some(text) = read(&path)? else {
+            return Err(TokenError::Malformed { path });
         };
-        if mode & 0o077 != 0 {
-            return Err(TokenError::Exposed { path, mode });
-        }
-        let text = text.trim_end();
-        match URL_SAFE_NO_PAD.decode(text) {
-            Ok(bytes) if bytes.len() == TOKEN_BYTES => Ok(OperatorToken { text: text.into() }),
+        match URL_SAFE_NO_PAD.decode(&text) {
+            Ok(bytes) if bytes.len() == TOKEN_BYTES => Ok(OperatorToken { text }),
             Ok(_) | Err(_) => Err(TokenError::Malformed { path }),
+        }
+    }
+
+    /// A token that the operators made themselves: any that RFC 6750 lets a client send, unless it
+    /// is short enough to be guessed.
+    pub fn of_file(path: &Path) -> Result<Self, TokenError> {
+        let may_stand = |c: char| c.is_ascii_alphanumeric() || "-._~+/".contains(c);
+        let fits = |text: &String| {
+            let long = text.len() >= TOKEN_GIVEN_CHARS_MIN;
+            long && text.trim_end_matches('=').chars().all(may_stand)
+        };
+        let path = path.to_owned();
+        match read(&path)?.filter(fits) {
+            Some(text) => Ok(OperatorToken { text }),
+            None => Err(TokenError::NotToSend { path }),
         }
     }
 
@@ -95,6 +101,32 @@ impl OperatorToken {
             return false;
         };
         scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(given.ct_eq(self.text.as_bytes()))
+    }
+}
+
+/// The text of a file that nobody else may read; `None` if it is no text, or too much.
+fn read(path: &Path) -> Result<Option<String>, TokenError> {
+    let read = File::open(path).and_then(|file| {
+        let mode = file.metadata()?.mode() & 0o777;
+        let mut text = String::new();
+        file.take(TOKEN_FILE_BYTES_MAX + 2)
+            .read_to_string(&mut text)?;
+        Ok((mode, text))
+    });
+    match read {
+        Ok((mode, _)) if mode & 0o077 != 0 => Err(TokenError::Exposed {
+            path: path.to_owned(),
+            mode,
+        }),
+        Ok((_, text)) => {
+            let text = text.trim_end();
+            Ok((text.len() as u64 <= TOKEN_FILE_BYTES_MAX).then(|| text.to_owned()))
+        }
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => Ok(None),
+        Err(source) => Err(TokenError::Read {
+            path: path.to_owned(),
+            source,
+        }),
     }
 }
 
@@ -161,6 +193,38 @@ mod tests {
             assert_eq!(token.admits(value.as_bytes()), admitted, "{value:?}");
         }
         assert!(!format!("{token:?}").contains(s));
+    }
+
+    #[test]
+    fn operators_bring_a_token_of_their_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("team.token");
+        let put = |text: &str, mode| {
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            OperatorToken::of_file(&path)
+        };
+        let long = "a".repeat(TOKEN_FILE_BYTES_MAX as usize);
+        let good = "kubectl-made_~+/0123456789.token==";
+        for text in [good, &format!("{good}\n"), &long, &format!("{long}\r\n")] {
+            let token = put(text, 0o400).unwrap();
+            assert!(token.admits(format!("Bearer {}", text.trim_end()).as_bytes()));
+        }
+        let longer = format!("{long}a");
+        let two = format!("{good}\n{good}");
+        let short = "a".repeat(TOKEN_GIVEN_CHARS_MIN - 1);
+        for bad in ["", &short, &longer, &two, &good.replace('~', " ")] {
+            let refused = put(bad, 0o600).unwrap_err();
+            let text = refused.to_string();
+            assert!(matches!(refused, TokenError::NotToSend { .. }), "{bad:?}");
+            assert!(bad.is_empty() || !text.contains(bad), "{text}");
+        }
+        assert!(matches!(
+            put(good, 0o644),
+            Err(TokenError::Exposed { mode: 0o644, .. })
+        ));
+        let nowhere = OperatorToken::of_file(&folder.path().join("none"));
+        assert!(matches!(nowhere, Err(TokenError::Read { .. })));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::support::{FLOOD_BYTES, PATIENCE, Server, until};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use host::http::Closed;
-use host::tls::{CertificateFiles, Tls};
+use host::tls::{CertificateFiles, Oldest, Tls};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, RootCertStore};
 use std::io::{ErrorKind, Read, Write};
@@ -126,7 +126,7 @@ impl Client {
 }
 
 fn serve(folder: &Folder, files: &[CertificateFiles]) -> (Server, Tls) {
-    let tls = Tls::load(files).unwrap();
+    let tls = Tls::load(files, Oldest::Tls12).unwrap();
     let of_listener = tls.clone();
     assert!(folder.folder.path().exists());
     (Server::start(|o| o.tls = Some(of_listener)), tls)
@@ -163,6 +163,32 @@ fn answers_over_tls_and_says_goodbye() {
     told.expect_end();
     server.join();
     idle.expect_end();
+}
+
+#[test]
+fn a_version_older_than_the_oldest_is_not_spoken() {
+    let mut folder = Folder::new();
+    folder.make("a", &["a.test"]);
+    let files = [folder.files("a", &[])];
+    let tls = Tls::load(&files, Oldest::Tls13).unwrap();
+    let server = Server::start(|o| o.tls = Some(tls.clone()));
+    let newest = folder.client_of(&[&rustls::version::TLS13], |_| {});
+    let mut client = Client::connect(server.addr, &newest, "a.test");
+    assert!(client.ask(GET).starts_with("HTTP/1.1 200"));
+    // New certificates do not bring the old version back.
+    tls.reload(&files).unwrap();
+    let older = folder.client_of(&[&rustls::version::TLS12], |_| {});
+    let mut tcp = TcpStream::connect(server.addr).unwrap();
+    tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+    let name = ServerName::try_from("a.test").unwrap();
+    let mut refused = ClientConnection::new(older, name).unwrap();
+    let said = loop {
+        match refused.complete_io(&mut tcp) {
+            Ok(_) => assert!(refused.is_handshaking(), "TLS 1.2 was spoken"),
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert!(said.contains("ProtocolVersion"), "{said}");
 }
 
 #[test]
@@ -242,7 +268,7 @@ impl rustls::client::danger::ServerCertVerifier for Trusting {
 fn the_version_of_http_is_agreed_on() {
     let mut folder = Folder::new();
     folder.make("a", &["a.test"]);
-    let tls = Tls::load(&[folder.files("a", &[])]).unwrap();
+    let tls = Tls::load(&[folder.files("a", &[])], Oldest::Tls12).unwrap();
     let rows: [(bool, &[&str], Option<&str>); 4] = [
         (true, &["h2", "http/1.1"], Some("h2")),
         (true, &["http/1.1"], Some("http/1.1")),
@@ -401,12 +427,20 @@ fn all_that_is_wrong_with_certificates_is_said() {
         ),
     ];
     for (what, files, expected) in rows {
-        let said = Tls::load(&files).unwrap_err().to_string();
+        let said = Tls::load(&files, Oldest::Tls12).unwrap_err().to_string();
         assert!(said.contains(expected), "{what}: {said}");
     }
     let both = [with("no.crt", "no.key", &[]), with("a.crt", "b.key", &[])];
-    assert_eq!(Tls::load(&both).unwrap_err().0.len(), 3, "all at once");
-    Tls::load(&[with("w.crt", "w.key", &["*.w.test", "x.w.test"])]).unwrap();
+    assert_eq!(
+        Tls::load(&both, Oldest::Tls12).unwrap_err().0.len(),
+        3,
+        "all at once"
+    );
+    Tls::load(
+        &[with("w.crt", "w.key", &["*.w.test", "x.w.test"])],
+        Oldest::Tls12,
+    )
+    .unwrap();
 }
 
 #[test]
@@ -437,7 +471,7 @@ fn handshakes_that_stall_make_room() {
     const AT_ONCE: usize = 16;
     let mut folder = Folder::new();
     folder.make("a", &["a.test"]);
-    let tls = Tls::load(&[folder.files("a", &[])]).unwrap();
+    let tls = Tls::load(&[folder.files("a", &[])], Oldest::Tls12).unwrap();
     let server = Server::start(|o| {
         (o.tls, o.handshakes_max, o.handshake_ms) = (Some(tls), AT_ONCE, 1_000);
     });
@@ -467,7 +501,7 @@ fn handshakes_that_stall_make_room() {
 fn slow_and_stalled_readers_are_told_apart_behind_tls() {
     let mut folder = Folder::new();
     folder.make("a", &["a.test"]);
-    let tls = Tls::load(&[folder.files("a", &[])]).unwrap();
+    let tls = Tls::load(&[folder.files("a", &[])], Oldest::Tls12).unwrap();
     let server = Server::start(|o| {
         (o.tls, o.write_stall_ms, o.idle_ms) = (Some(tls), 700, 6_000);
     });

@@ -15,7 +15,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 /// Listeners on free ports; what a test writes stands below.
-const HEAD: &str = "version: 1\nworkers: 2\nadmin: {address: \"127.0.0.1:0\"}\n";
+const HEAD: &str = "version: 1\nworkers: 2\n";
+const ADMIN: &str = "admin: {address: \"127.0.0.1:0\"}\n";
 const FRONT: &str = "listeners: [{name: front, address: \"127.0.0.1:0\"}]\n";
 /// Then buyers are whoever X-User-Id says.
 pub const BUYERS: &str =
@@ -59,9 +60,10 @@ impl Gate {
         } else {
             FRONT
         };
+        let admin = if rest.contains("admin:") { "" } else { ADMIN };
         // At once, as editors and deployments do it.
         let beside = self.path("gateway.new");
-        fs::write(&beside, format!("{HEAD}{front}{rest}")).unwrap();
+        fs::write(&beside, format!("{HEAD}{admin}{front}{rest}")).unwrap();
         fs::rename(beside, self.path("gateway.yaml")).unwrap();
     }
     pub fn path(&self, name: &str) -> PathBuf {

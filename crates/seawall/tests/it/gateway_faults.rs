@@ -3,6 +3,8 @@
 use crate::gateway::{BUYERS, Barrier, Gate, Load, Upstream, pool};
 use crate::http::{Client, connect};
 use crate::site::until;
+use std::fs;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,6 +28,92 @@ fn before(upstream: &Upstream, route: &str, more: &str) -> Gate {
         "{BUYERS}{routes}{}{more}",
         upstream.pool("shop", "")
     ))
+}
+
+/// A peer that says this to everybody, and hangs up; or says nothing and waits.
+fn rude(says: Option<&'static [u8]>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        for mut stream in listener.incoming().flatten() {
+            match says {
+                // It has gone away if this fails.
+                Some(says) => drop(stream.read(&mut [0; 4_096]).and(stream.write_all(says))),
+                None => kept.push(stream),
+            }
+        }
+    });
+    addr
+}
+
+#[test]
+fn clients_are_not_told_who_was_asked_and_what_went_wrong() {
+    for (event, peer, more, status, plain) in [
+        ("connect_failed", free(), "", 503, "cannot be reached now."),
+        (
+            "lost",
+            rude(Some(b"")),
+            "",
+            502,
+            "gave no answer that can be passed on.",
+        ),
+        (
+            "malformed",
+            rude(Some(b"+PONG\r\n\r\n")),
+            "",
+            502,
+            "can be passed on.",
+        ),
+        (
+            "head_timeout",
+            rude(None),
+            ", timeouts: {head: 100ms}",
+            504,
+            "in time.",
+        ),
+        (
+            "tls_failed",
+            rude(Some(b"+PONG\r\n")),
+            ", tls: {}",
+            503,
+            "cannot be reached now.",
+        ),
+    ] {
+        let routes = "routes: [{name: all, target: {upstream: secret}}]\n";
+        let gate = Gate::new(&format!("{routes}{}", pool("secret", peer, more)));
+        let answer = gate.client().send("POST", "/", &[], b"");
+        let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+        assert_eq!(answer.status, status, "{event}: {detail}");
+        assert!(detail.ends_with(plain), "{event}: {detail}");
+        let page = gate
+            .client()
+            .send("POST", "/", &[("Accept", "text/html")], b"");
+        for text in [answer.text(), page.text()] {
+            for word in [
+                "127.0.0.1",
+                &peer.port().to_string(),
+                "secret",
+                "os error",
+                "onnection",
+            ] {
+                assert!(!text.contains(word), "{event}: {word} in {text}");
+            }
+        }
+        // Operators are told both, and how often.
+        let log = fs::read_to_string(gate.path("log")).unwrap();
+        let line = log
+            .lines()
+            .find(|line| line.contains("no answer from behind"));
+        let line = line.unwrap_or_else(|| panic!("{event}: {log}"));
+        assert!(line.contains(&format!("why=\"{event}\"")), "{line}");
+        assert!(line.contains(&peer.to_string()), "{line}");
+        let refused = log.matches("cannot connect").count();
+        assert_eq!(refused, usize::from(event == "connect_failed"), "{log}");
+        let of = format!("upstream=\"secret\",peer=\"{peer}\",event=\"{event}\"");
+        let counted = gate.metric(&format!("seawall_door_peer_events_total{{{of}}}"));
+        assert!(counted >= 2.0, "{event}: {counted}");
+    }
 }
 
 #[test]

@@ -88,7 +88,7 @@ mapping! {
     pub struct Admin {
         /// Address and port; keep it away from the public.
         address: SocketAddr = Shape::Scalar(Kind::Socket), Need::Or("127.0.0.1:9901");
-        /// A file with the token that operators send.
+        /// The token that operators send; where this is absent, operator.token of the data folder.
         token_file: Option<PathBuf> = FILE, Need::Optional;
     }
 

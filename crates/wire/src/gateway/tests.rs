@@ -32,7 +32,7 @@ impl Folder {
             ("jwt.pem", public),
             ("secret", "0123456789abcdef0123456789abcdef\n"),
             ("short", "0123456789\n"),
-            ("token", "t\n"),
+            ("token", "0123456789abcdef0123456789abcdef\n"),
             ("page.html", "<p>\n"),
         ] {
             fs::write(folder.0.path().join(name), text).unwrap();

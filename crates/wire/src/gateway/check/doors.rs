@@ -27,7 +27,7 @@ pub fn listeners(source: &mut Source, gateway: &Gateway) {
         certificates(source, listener);
     }
     if let Some(token) = &gateway.admin.token_file {
-        file(source, "admin.token_file", token, None);
+        file(source, "admin.token_file", token, Some(SECRET));
     }
 }
 
