@@ -1,10 +1,12 @@
 //! `seawall load`: open-loop load on any HTTP service, and the highest rate that it holds.
 
+use crate::agent::{Lead, NoFleet};
 use ::load::arrivals::{Plan, Segment, Spacing};
 use ::load::compile::{self, Compiled, Http};
 use ::load::consent::{self, Consent};
 use ::load::find::{Finding, Step, find};
 use ::load::generator::{Ended, Generator, Here, Running};
+use ::load::live::{How, Live, Moment, Watched};
 use ::load::measure::{End, Second};
 use ::load::report::{self, About, Body, Ran, ThresholdFigures};
 use ::load::search::{Found, Settings, Told};
@@ -58,6 +60,17 @@ pub struct Common {
     /// No progress on stderr.
     #[arg(long)]
     quiet: bool,
+    /// Progress in lines, also where a terminal could show a picture.
+    #[arg(long)]
+    plain: bool,
+}
+
+impl Common {
+    fn live(&self, verb: &str, ready: &Ready, stop: &Arc<AtomicBool>) -> Live {
+        let (name, target) = (&ready.compiled.name, &ready.target);
+        let title = format!("seawall load {verb} · {name} · {target:?}");
+        Live::open(&title, How::of(self.quiet, self.plain), Arc::clone(stop))
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -67,12 +80,16 @@ pub struct RunArgs {
     /// Where the report goes.
     #[arg(long, default_value = "out")]
     out: PathBuf,
+    #[command(flatten)]
+    lead: Lead,
 }
 
 #[derive(Debug, clap::Args)]
 pub struct FindArgs {
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    lead: Lead,
     /// What must hold, such as p99<200ms, mean<50ms, errors<1% or refused<5%; at least one.
     #[arg(long, required = true)]
     slo: Vec<Objective>,
@@ -203,11 +220,19 @@ fn run_scenario(args: &RunArgs) -> Result<ExitCode, Stopped> {
     }
     let mut watch =
         Watch::new(&compiled.stop).map_err(|error| Stopped::Usage(error.to_string()))?;
+    let generator = generator(&ready, common, &args.lead)?;
     once(&ready, compiled.setup.as_ref(), "set-up")?;
     let stop = interrupted()?;
-    let run = here(&ready).start(compiled.plan.clone())?;
-    let stopped = follow(run.as_ref(), &mut watch, &stop, common.quiet);
-    let Ended { measured, .. } = run.join()?;
+    let run = generator.start(compiled.plan.clone())?;
+    let live = common.live("run", &ready, &stop);
+    let stopped = follow(run.as_ref(), &compiled.plan, &mut watch, &stop, &live);
+    drop(live);
+    let Ended {
+        measured,
+        broken,
+        mut remarks,
+    } = run.join()?;
+    remarks.splice(0..0, stopped.clone());
     once(&ready, compiled.teardown.as_ref(), "tear-down")?;
     let judged = compiled.thresholds.iter().map(|t| t.whole(&measured));
     let thresholds = judged.map(|judged| ThresholdFigures {
@@ -220,9 +245,14 @@ fn run_scenario(args: &RunArgs) -> Result<ExitCode, Stopped> {
         target: format!("{target:?}"),
         thresholds: thresholds.collect(),
         stopped: stopped.is_some(),
-        remarks: stopped.into_iter().collect(),
+        remarks,
     };
-    let body = Body::of_run(&measured, about);
+    let mut body = Body::of_run(&measured, about);
+    if let Some(generator) = &mut body.generator {
+        generator.invalid.extend(broken);
+        let early = stopped.map(|why| format!("it ended before its plan: {why}"));
+        generator.invalid.extend(early);
+    }
     tell(body, begun, (&args.out, "load"), common.json)
 }
 
@@ -290,6 +320,19 @@ fn once(ready: &Ready, script: Option<&::load::script::Script>, what: &str) -> R
     Ok(())
 }
 
+/// This process, or agents that are one.
+fn generator(ready: &Ready, common: &Common, lead: &Lead) -> Result<Box<dyn Generator>, Stopped> {
+    let url = format!("{:?}", ready.target);
+    if !lead.is_asked() {
+        return Ok(Box::new(here(ready)));
+    }
+    match lead.fleet(&common.scenario, &url, common.quiet) {
+        Ok(fleet) => Ok(Box::new(fleet)),
+        Err(NoFleet::Usage(why)) => Err(Stopped::Usage(why)),
+        Err(NoFleet::Failed(error)) => Err(Stopped::Failed(error)),
+    }
+}
+
 /// This process as the generator.
 fn here(ready: &Ready) -> Here {
     Here {
@@ -300,7 +343,13 @@ fn here(ready: &Ready) -> Here {
 }
 
 /// Tells each second what happens until the run is over; why it was stopped, if it was.
-fn follow(run: &dyn Running, watch: &mut Watch, stop: &AtomicBool, quiet: bool) -> Option<String> {
+fn follow(
+    run: &dyn Running,
+    plan: &Plan,
+    watch: &mut Watch,
+    stop: &AtomicBool,
+    live: &Live,
+) -> Option<String> {
     let (mut seconds, mut stopped) = (Vec::<Second>::new(), None);
     loop {
         // Before the look at the seconds, so that the last ones are seen.
@@ -312,9 +361,7 @@ fn follow(run: &dyn Running, watch: &mut Watch, stop: &AtomicBool, quiet: bool) 
         }
         let any = !fresh.is_empty();
         for second in fresh {
-            if !quiet {
-                eprintln!("{}", show::line(seconds.len(), &second));
-            }
+            live.second(Moment::of(seconds.len(), &second).planned(plan));
             seconds.push(second);
         }
         if over {
@@ -363,15 +410,20 @@ fn find_rate(args: &FindArgs) -> Result<ExitCode, Stopped> {
         long_s,
         spacing: compiled.plan.spacing,
     };
+    let generator = generator(&ready, common, &args.lead)?;
     once(&ready, compiled.setup.as_ref(), "set-up")?;
     let stop = interrupted()?;
     let mut steps: Vec<Step> = Vec::new();
-    let found = find(&here(&ready), &finding, &stop, |step| {
-        if !common.quiet {
-            eprintln!("{}", show::step(step));
-        }
+    let live = Arc::new(common.live("find", &ready, &stop));
+    let watched = Watched {
+        generator: generator.as_ref(),
+        live: Arc::clone(&live),
+    };
+    let found = find(&watched, &finding, &stop, |step| {
+        live.note(&show::step(step));
         steps.push(step.clone());
     })?;
+    drop((watched, live));
     once(&ready, compiled.teardown.as_ref(), "tear-down")?;
     if !common.quiet {
         eprintln!("{}", show::found(&found));
@@ -406,7 +458,7 @@ fn token(args: &TokenArgs) -> Result<ExitCode, Stopped> {
 }
 
 /// The key of notes, made at the first use, readable by its owner only.
-fn key(file: &Path) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn key(file: &Path) -> anyhow::Result<Vec<u8>> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     match std::fs::read(file) {
@@ -434,7 +486,7 @@ fn key(file: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 /// Set by SIGINT or SIGTERM.
-fn interrupted() -> anyhow::Result<Arc<AtomicBool>> {
+pub(crate) fn interrupted() -> anyhow::Result<Arc<AtomicBool>> {
     let (stop, drain) = (Arc::new(AtomicBool::new(false)), Drain::new());
     host::signals::watch(drain.clone(), || {})?;
     let told = Arc::clone(&stop);

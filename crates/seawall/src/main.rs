@@ -1,5 +1,6 @@
 //! Seawall: prove that your site survives the sale. The verbs, and which library each one wires up.
 
+mod agent;
 mod bank;
 mod bench;
 mod check;
@@ -82,6 +83,10 @@ enum Verb {
         #[command(subcommand)]
         what: load::What,
     },
+    /// Be one of several generators that `seawall load --agents` leads as one.
+    ///
+    /// Example: seawall agent --token-file agents.token
+    Agent(agent::Args),
     /// Break things on purpose, and for a while: a fault proxy that Toxiproxy's clients control,
     /// processes that stand still, disks that are full.
     ///
@@ -157,6 +162,7 @@ fn main() -> ExitCode {
         Verb::Rehearse(args) => rehearse::run(&args),
         Verb::Report { what } => report::run(&what),
         Verb::Load { what } => load::run(&what),
+        Verb::Agent(args) => agent::run(&args),
         Verb::Faults(args) => faults::run(&args),
         Verb::Plan { what } => plan::run(&what),
         Verb::Traffic { what } => traffic::run(&what),

@@ -78,7 +78,8 @@ mod tests {
             let last = ways.iter().rev().take(CLOCK_ROUNDS);
             let shortest = last.map(|(there, back)| there + back).min().unwrap();
             assert_eq!(best.unsure_us, shortest.div_ceil(2) + 1);
-            assert!(best.theirs_us(now).abs_diff(now.saturating_add_signed(ahead)) <= best.unsure_us);
+            let truth = now.saturating_add_signed(ahead);
+            assert!(best.theirs_us(now).abs_diff(truth) <= best.unsure_us);
         }
     }
 }

@@ -43,6 +43,22 @@ pub(super) struct Desk {
     greetings: Arc<Semaphore>,
 }
 
+/// A coordinator has this agent until this is dropped.
+struct Taken(Rc<Desk>);
+
+impl Taken {
+    fn new(desk: &Rc<Desk>) -> Taken {
+        desk.busy.set(true);
+        Taken(Rc::clone(desk))
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.0.busy.set(false);
+    }
+}
+
 /// Until `stop` is set, or its first coordinator has gone. Whether the last one went well.
 pub fn serve(agent: Agent, stop: Arc<AtomicBool>, say: Box<dyn Fn(&str)>) -> io::Result<bool> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -107,11 +123,11 @@ impl Desk {
             drop(permit);
             match greeted.unwrap_or_else(|_| Err("it said nothing for too long".to_owned())) {
                 Err(why) => (desk.say)(&format!("{from} was refused: {}", shown(&why))),
-                Ok((incoming, outgoing)) => {
+                Ok((incoming, outgoing, taken)) => {
                     (desk.say)(&format!("{from} leads this agent"));
                     let ended = session::session(&desk, incoming, outgoing).await;
-                    desk.busy.set(false);
                     desk.served.set(Some(ended.is_ok()));
+                    drop(taken);
                     match ended {
                         Ok(()) => (desk.say)(&format!("{from} is done")),
                         Err(why) => (desk.say)(&format!("{from}: {}", shown(&why))),
@@ -122,7 +138,10 @@ impl Desk {
     }
 
     /// Both prove the token; nobody is told more before.
-    async fn greeted(&self, stream: TcpStream) -> Result<(Incoming, Outgoing), String> {
+    async fn greeted(
+        self: &Rc<Self>,
+        stream: TcpStream,
+    ) -> Result<(Incoming, Outgoing, Taken), String> {
         let _ = stream.set_nodelay(true);
         let mut line = match &self.agent.tls {
             None => Line::new(stream),
@@ -146,12 +165,12 @@ impl Desk {
             }) => match self.allows(protocol, &ours, &theirs, &proof) {
                 None => {
                     // From here on nobody else is let in.
-                    self.busy.set(true);
+                    let taken = Taken::new(self);
                     let proof = self.agent.token.proof(Side::Agent, &ours, &theirs);
                     let workers = self.workers();
-                    let told = line.tell(&Message::Welcome { proof, workers }).await;
-                    told.inspect_err(|_| self.busy.set(false))?;
-                    return Ok(line.open());
+                    line.tell(&Message::Welcome { proof, workers }).await?;
+                    let (incoming, outgoing) = line.open();
+                    return Ok((incoming, outgoing, taken));
                 }
                 Some(no) => no,
             },

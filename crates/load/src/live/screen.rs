@@ -160,7 +160,7 @@ fn notes(frame: &mut Frame<'_>, area: Rect, state: &State) {
             .notes
             .iter()
             .skip(first)
-            .map(|note| Line::raw(note.as_str())),
+            .map(|note| Line::raw(note.trim_start())),
     );
     boxed(frame, area, "Steps and faults", lines, None);
 }

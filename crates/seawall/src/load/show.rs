@@ -1,25 +1,9 @@
 //! What a load run does, line by line, while it does it.
 
-use super::{End, Found, Second, Step, Told};
+use super::{Found, Step, Told};
 
 fn ms(us: Option<u64>) -> String {
     us.map_or("–".to_owned(), |us| format!("{:.1}", us as f64 / 1e3))
-}
-
-/// One second as it passes.
-pub(super) fn line(at: usize, second: &Second) -> String {
-    format!(
-        "{:>5} s  came {:>6}  good {:>6}  refused {:>5}  errors {:>5}  p50 {:>7} ms  p99 {:>7} ms  \
-         under way {}",
-        at + 1,
-        second.arrived,
-        second.ended(End::Good),
-        second.ended(End::Refused),
-        second.errors(),
-        ms(second.latency.quantile_us(0.5)),
-        ms(second.latency.quantile_us(0.99)),
-        second.buyers
-    )
 }
 
 /// One try of a search.

@@ -2,6 +2,7 @@
 //! own, talks HTTP to them and looks at what they leave on disk. `SEAWALL_BIN` names another binary
 //! than the one just built. It must not know how the shop is made.
 
+mod agents;
 mod bad_input;
 mod books;
 mod crash;
