@@ -140,98 +140,98 @@ fn shown(per_s: f64) -> String {
     written(per_s).unwrap_or_else(|| "nothing".to_owned())
 }
 
+fn section(title: &'static str, head: &[&'static str], rows: Vec<Vec<String>>) -> Section {
+    Section {
+        title,
+        head: head.to_vec(),
+        rows,
+    }
+}
+
 fn tables(page: &Page<'_>) -> Vec<Section> {
-    let text = |values: Vec<String>| values;
-    let decisions = page.decided.services.iter().map(|one| {
-        text(vec![
+    let mut all = vec![decisions(page), route_limits(page), service_limits(page)];
+    all.push(calls(page));
+    let lines = page.readiness.iter().map(|line| {
+        vec![
+            line.what.clone(),
+            line.owner.clone(),
+            line.evidence.clone(),
+            line.state.word().to_owned(),
+        ]
+    });
+    let head = ["what", "owner", "evidence", "state"];
+    all.push(section("Readiness", &head, lines.collect()));
+    all.retain(|section| !section.rows.is_empty());
+    all
+}
+
+fn decisions(page: &Page<'_>) -> Section {
+    let rows = page.decided.services.iter().map(|one| {
+        let unknown = || "unknown".to_owned();
+        vec![
             one.service.clone(),
             rate(one.expected),
             rate(one.upper),
-            one.usable.map_or_else(|| "unknown".to_owned(), rate),
+            one.usable.map_or_else(unknown, rate),
             one.instances.to_string(),
             one.need
                 .map_or_else(|| "–".to_owned(), |need| need.safe.to_string()),
             choice_word(&one.choice),
-        ])
+        ]
     });
-    let limits = page.limits.routes.iter().map(|one| {
-        text(vec![
+    let head = [
+        "service",
+        "expected",
+        "upper bound",
+        "an instance may get",
+        "run",
+        "needed",
+        "decision",
+    ];
+    section("Decisions", &head, rows.collect())
+}
+
+fn route_limits(page: &Page<'_>) -> Section {
+    let rows = page.limits.routes.iter().map(|one| {
+        vec![
             one.route.clone(),
             rate(one.expected),
             rate(one.upper),
             shown(one.cluster),
             one.bound_by.clone(),
-        ])
+        ]
     });
-    let own = page.limits.services.iter().map(|one| {
-        text(vec![
+    let head = ["route", "expected", "upper bound", "limit", "bound by"];
+    section("Limits at the door", &head, rows.collect())
+}
+
+fn service_limits(page: &Page<'_>) -> Section {
+    let rows = page.limits.services.iter().map(|one| {
+        vec![
             one.service.clone(),
             shown(one.cluster),
             shown(one.each),
             one.bound_by.clone(),
-        ])
+        ]
     });
+    let head = ["service", "together", "each instance", "bound by"];
+    section("What each service may get", &head, rows.collect())
+}
+
+fn calls(page: &Page<'_>) -> Section {
     let edges = page.situation.map.edges.iter().zip(&page.flows.edges);
-    let calls = edges.map(|(edge, per_s)| {
+    let rows = edges.map(|(edge, per_s)| {
         let kind = if edge.weak { "weak" } else { "strong" };
-        text(vec![
+        vec![
             format!("{} → {}", edge.from, edge.to),
             format!("{:.2}", edge.per_request),
             format!("{:.0} %", edge.cache_hit * 100.0),
             kind.to_owned(),
             rate(*per_s),
-        ])
+        ]
     });
-    let lines = page.readiness.iter().map(|line| {
-        text(vec![
-            line.what.clone(),
-            line.owner.clone(),
-            line.evidence.clone(),
-            line.state.word().to_owned(),
-        ])
-    });
-    let section = |title, head: &[&'static str], rows: Vec<Vec<String>>| Section {
-        title,
-        head: head.to_vec(),
-        rows,
-    };
-    let mut all = vec![
-        section(
-            "Decisions",
-            &[
-                "service",
-                "expected",
-                "upper bound",
-                "an instance may get",
-                "run",
-                "needed",
-                "decision",
-            ],
-            decisions.collect(),
-        ),
-        section(
-            "Limits at the door",
-            &["route", "expected", "upper bound", "limit", "bound by"],
-            limits.collect(),
-        ),
-        section(
-            "What each service may get",
-            &["service", "together", "each instance", "bound by"],
-            own.collect(),
-        ),
-        section(
-            "Calls at the upper bound",
-            &["call", "a request", "from caches", "kind", "requests"],
-            calls.collect(),
-        ),
-        section(
-            "Readiness",
-            &["what", "owner", "evidence", "state"],
-            lines.collect(),
-        ),
-    ];
-    all.retain(|section| !section.rows.is_empty());
-    all
+    let head = ["call", "a request", "from caches", "kind", "requests"];
+    section("Calls at the upper bound", &head, rows.collect())
 }
 
 /// Title and paragraphs of what is told in sentences.

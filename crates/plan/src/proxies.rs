@@ -153,7 +153,8 @@ fn zone_name(route: &str) -> String {
 pub fn nginx_conf() -> String {
     "# An example around the two files; change the addresses.\n\
      events {}\n\
-     http {\n  upstream behind { server 127.0.0.1:8081; }\n  include nginx-http.conf;\n  \
+     http {\n  access_log off;\n  upstream behind { server 127.0.0.1:8081; }\n  \
+     include nginx-http.conf;\n  \
      server {\n    listen 127.0.0.1:8080;\n    include nginx-server.conf;\n  }\n}\n"
         .to_owned()
 }

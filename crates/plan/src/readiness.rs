@@ -3,7 +3,7 @@
 //! Lines that a file can show are filled in; the others are for people. It must not know how
 //! anything is checked.
 
-use crate::capacity::{Capacity, Choice, Decisions, Situation};
+use crate::capacity::{Capacity, Choice, Decision, Decisions, Service, Situation};
 use crate::text::{instant, instant_ms, rate};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,75 +47,14 @@ pub fn readiness(
         let Some(decision) = decided.of(&service.name) else {
             continue;
         };
-        let mut line = |what: String, evidence: String, state| {
-            lines.push(Line {
-                what,
-                owner: service.owner.clone(),
-                evidence,
-                state,
-            });
-        };
-        match &service.capacity {
-            Capacity::Measured { origin, .. } => {
-                let expires = origin.measured_ms.saturating_add(valid_ms);
-                let good = expires > end_ms;
-                line(
-                    format!(
-                        "The capacity of {} is measured for the whole sale",
-                        service.name
-                    ),
-                    format!(
-                        "run {}, build {}, counts until {}",
-                        origin.run,
-                        origin.build,
-                        instant_ms(expires)
-                    ),
-                    if good { State::Ready } else { State::Blocked },
-                );
-            }
-            Capacity::Quota(quota) => line(
-                format!(
-                    "{} has confirmed {} for the sale",
-                    service.name,
-                    rate(*quota)
-                ),
-                "their answer in writing".to_owned(),
-                State::Open,
-            ),
-            Capacity::Unknown(why) => line(
-                format!("The capacity of {} is measured", service.name),
-                format!("none: {why}"),
-                State::Blocked,
-            ),
-        }
-        match &decision.choice {
-            Choice::ScaleOut(growth)
-            | Choice::Degrade {
-                growth: Some(growth),
-                ..
-            } => line(
-                format!("{} runs on {} instances", service.name, growth.to),
-                format!(
-                    "scaling/{}.yaml applied by {}",
-                    service.name,
-                    instant(growth.begin_minute)
-                ),
-                State::Open,
-            ),
-            Choice::Optimise { times } => line(
-                format!("{} carries {times:.2} times as much", service.name),
-                "a new load report".to_owned(),
-                State::Blocked,
-            ),
-            Choice::Fine | Choice::Measure | Choice::Degrade { growth: None, .. } => {}
-        }
-        for point in &service.single_points {
-            line(
-                format!("The loss of {point} of {} was rehearsed", service.name),
-                "the report of a rehearsal".to_owned(),
-                State::Open,
-            );
-        }
+        lines.push(measured(service, end_ms, valid_ms));
+        lines.extend(grown(service, decision));
+        lines.extend(service.single_points.iter().map(|point| Line {
+            what: format!("The loss of {point} of {} was rehearsed", service.name),
+            owner: service.owner.clone(),
+            evidence: "the report of a rehearsal".to_owned(),
+            state: State::Open,
+        }));
     }
     for name in &decided.switches {
         let owner = situation
@@ -130,4 +69,69 @@ pub fn readiness(
         });
     }
     lines
+}
+
+fn measured(service: &Service, end_ms: u64, valid_ms: u64) -> Line {
+    let name = &service.name;
+    let (what, evidence, state) = match &service.capacity {
+        Capacity::Measured { origin, .. } => {
+            let expires = origin.measured_ms.saturating_add(valid_ms);
+            let (run, build, until) = (&origin.run, &origin.build, instant_ms(expires));
+            let state = match expires > end_ms {
+                true => State::Ready,
+                false => State::Blocked,
+            };
+            (
+                format!("The capacity of {name} is measured for the whole sale"),
+                format!("run {run}, build {build}, counts until {until}"),
+                state,
+            )
+        }
+        Capacity::Quota(quota) => (
+            format!("{name} has confirmed {} for the sale", rate(*quota)),
+            "their answer in writing".to_owned(),
+            State::Open,
+        ),
+        Capacity::Unknown(why) => (
+            format!("The capacity of {name} is measured"),
+            format!("none: {why}"),
+            State::Blocked,
+        ),
+    };
+    Line {
+        what,
+        owner: service.owner.clone(),
+        evidence,
+        state,
+    }
+}
+
+fn grown(service: &Service, decision: &Decision) -> Option<Line> {
+    let name = &service.name;
+    let (what, evidence, state) = match &decision.choice {
+        Choice::ScaleOut(growth)
+        | Choice::Degrade {
+            growth: Some(growth),
+            ..
+        } => (
+            format!("{name} runs on {} instances", growth.to),
+            format!(
+                "scaling/{name}.yaml applied by {}",
+                instant(growth.begin_minute)
+            ),
+            State::Open,
+        ),
+        Choice::Optimise { times } => (
+            format!("{name} carries {times:.2} times as much"),
+            "a new load report".to_owned(),
+            State::Blocked,
+        ),
+        Choice::Fine | Choice::Measure | Choice::Degrade { growth: None, .. } => return None,
+    };
+    Some(Line {
+        what,
+        owner: service.owner.clone(),
+        evidence,
+        state,
+    })
 }

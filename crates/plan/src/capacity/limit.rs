@@ -8,7 +8,7 @@
 
 use super::{Capacity, Decisions, Origin, Situation};
 use crate::capacity::choose::switched;
-use crate::map::{Flows, flows};
+use crate::map::{Flows, Map, flows};
 use std::collections::BTreeMap;
 
 /// What a route may bring, requests a second.
@@ -84,6 +84,18 @@ pub fn limits(situation: &Situation, decided: &Decisions) -> Result<Limits, Vec<
             }),
         });
     }
+    services(situation, decided, &map, &brought, &headroom, &mut found)?;
+    Ok(found)
+}
+
+fn services(
+    situation: &Situation,
+    decided: &Decisions,
+    map: &Map,
+    brought: &Flows,
+    headroom: &BTreeMap<&str, f64>,
+    found: &mut Limits,
+) -> Result<(), Vec<Vec<String>>> {
     // Callees before callers: what is behind is known by then.
     let order = map.order()?;
     let mut behind: BTreeMap<&str, (f64, &str)> = BTreeMap::new();
@@ -119,7 +131,7 @@ pub fn limits(situation: &Situation, decided: &Decisions) -> Result<Limits, Vec<
             bound_by: (*by).to_owned(),
         });
     }
-    Ok(found)
+    Ok(())
 }
 
 /// What each service can take, as a multiple of what comes; those that nobody measured and those

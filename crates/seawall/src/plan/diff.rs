@@ -83,6 +83,8 @@ fn by_name<'a>(plan: &'a Value, list: &str, key: &str) -> BTreeMap<&'a str, &'a 
     rows.iter().filter_map(named).collect()
 }
 
+type Rows<'a> = BTreeMap<&'a str, &'a Value>;
+
 fn changes(before: &Value, after: &Value) -> Vec<Change> {
     let mut found = Vec::new();
     for key in ["safety_factor", "budget", "cost", "loss_per_hour"] {
@@ -97,42 +99,27 @@ fn changes(before: &Value, after: &Value) -> Vec<Change> {
         by_name(before, "services", "service"),
         by_name(after, "services", "service"),
     );
-    let names: BTreeSet<&str> = services
-        .0
-        .keys()
-        .chain(services.1.keys())
-        .copied()
-        .collect();
-    for name in names {
-        let (old, new) = (services.0.get(name), services.1.get(name));
-        let (Some(old), Some(new)) = (old, new) else {
-            found.push(came_or_went("service", name, old.is_some()));
-            continue;
-        };
+    pairs(&services, "service", &mut found, |name, old, new| {
         let keys = ["decision", "planned", "needed"];
         let moves: Vec<String> = keys
             .iter()
-            .filter_map(|k| moved(k, &old[*k], &new[*k]))
+            .filter_map(|key| moved(key, &old[*key], &new[*key]))
             .collect();
-        if !moves.is_empty() {
-            found.push(Change {
-                what: format!("{name}: {}", moves.join(", ")),
-                why: reasons(old, new, before, after),
-            });
-        }
-    }
+        (!moves.is_empty()).then(|| Change {
+            what: format!("{name}: {}", moves.join(", ")),
+            why: reasons(old, new, before, after),
+        })
+    });
     let routes = (
         by_name(before, "routes", "route"),
         by_name(after, "routes", "route"),
     );
-    let names: BTreeSet<&str> = routes.0.keys().chain(routes.1.keys()).copied().collect();
-    for name in names {
-        let (old, new) = (routes.0.get(name), routes.1.get(name));
-        let (Some(old), Some(new)) = (old, new) else {
-            found.push(came_or_went("the limit of route", name, old.is_some()));
-            continue;
-        };
-        if let Some(what) = moved("limit_per_s", &old["limit_per_s"], &new["limit_per_s"]) {
+    pairs(
+        &routes,
+        "the limit of route",
+        &mut found,
+        |name, old, new| {
+            let what = moved("limit_per_s", &old["limit_per_s"], &new["limit_per_s"])?;
             let mut why: Vec<String> = ["bound_by", "build", "run", "upper_per_s"]
                 .iter()
                 .filter_map(|key| moved(key, &old[*key], &new[*key]))
@@ -142,30 +129,42 @@ fn changes(before: &Value, after: &Value) -> Vec<Change> {
                 let of = |why: String| format!("{why} of {bound}");
                 why.extend(reasons(old, new, before, after).into_iter().map(of));
             }
-            found.push(Change {
+            Some(Change {
                 what: format!("route {name}: {what}"),
                 why,
-            });
-        }
-    }
+            })
+        },
+    );
     let on = |plan: &Value| -> BTreeSet<String> {
         let names = plan["switches"].as_array().into_iter().flatten();
-        names
-            .filter_map(|name| Some(name.as_str()?.to_owned()))
-            .collect()
+        let named = |name: &Value| Some(name.as_str()?.to_owned());
+        names.filter_map(named).collect()
     };
     for name in on(before).symmetric_difference(&on(after)) {
         let was = on(before).contains(name);
-        let what = format!(
-            "switch {name} is {} planned",
-            if was { "no longer" } else { "now" }
-        );
+        let word = if was { "no longer" } else { "now" };
         found.push(Change {
-            what,
+            what: format!("switch {name} is {word} planned"),
             why: Vec::new(),
         });
     }
     found
+}
+
+/// What came, what went, and what `compare` finds in those that are in both.
+fn pairs(
+    rows: &(Rows<'_>, Rows<'_>),
+    kind: &str,
+    found: &mut Vec<Change>,
+    compare: impl Fn(&str, &Value, &Value) -> Option<Change>,
+) {
+    let names: BTreeSet<&str> = rows.0.keys().chain(rows.1.keys()).copied().collect();
+    for name in names {
+        match (rows.0.get(name), rows.1.get(name)) {
+            (Some(old), Some(new)) => found.extend(compare(name, old, new)),
+            (old, _) => found.push(came_or_went(kind, name, old.is_some())),
+        }
+    }
 }
 
 fn came_or_went(kind: &str, name: &str, was: bool) -> Change {

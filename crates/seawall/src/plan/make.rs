@@ -2,7 +2,7 @@
 //! scaling, checklist and the page for people out. The same input gives the same files.
 
 use super::{behind, expected};
-use ::plan::capacity::{Decisions, Demand, Limits, Situation, decide, limits};
+use ::plan::capacity::{Capacity, Decisions, Demand, Limits, Service, Situation, decide, limits};
 use ::plan::forecast::Forecast;
 use ::plan::limits_out::{Door, limits_yaml};
 use ::plan::map::{Difference, flows};
@@ -71,7 +71,8 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
             .with_context(|| format!("cannot make {}", folder.display()))?;
         std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let refused = door_reads(&args.out, plan.situation.now_minute);
+    let now = args.at.unwrap_or_else(jiff::Timestamp::now);
+    let refused = door_reads(&args.out, now);
     let (state, sentence) = page::verdict(&page_of(&plan, &flows_of(&plan)?));
     let blocked = state == State::Blocked || !refused.is_empty();
     if args.json {
@@ -121,6 +122,7 @@ fn plan(args: &Args) -> anyhow::Result<Plan> {
         .map(behind::service)
         .collect::<Result<_, _>>()?;
     behind.sort_by(|a, b| a.name.cmp(&b.name));
+    quotas(&campaign, &mut behind, &mut remarks);
     let situation = Situation {
         map,
         services: behind,
@@ -200,6 +202,31 @@ fn demand(services: &Services, forecast: &Forecast, remarks: &mut Vec<String>) -
     names.into_iter().map(one).collect()
 }
 
+/// Campaign and services may both know a quota; where they differ the lower counts.
+fn quotas(campaign: &Campaign, services: &mut [Service], remarks: &mut Vec<String>) {
+    for party in &campaign.brief.third_parties {
+        let Some(agreed) = party.quota.map(|quota| quota.per_second()) else {
+            continue;
+        };
+        let name = &party.name;
+        let Some(service) = services.iter_mut().find(|one| one.name == *name) else {
+            remarks.push(format!(
+                "the campaign has {name}, and services.yaml has not"
+            ));
+            continue;
+        };
+        if let Capacity::Quota(quota) = &mut service.capacity
+            && (*quota - agreed).abs() > 1e-9
+        {
+            remarks.push(format!(
+                "{name} may be asked {quota:.1}/s by services.yaml and {agreed:.1}/s by the \
+                 campaign: the lower counts"
+            ));
+            *quota = quota.min(agreed);
+        }
+    }
+}
+
 fn budget(campaign: &Campaign, services: &Services, remarks: &mut Vec<String>) -> Option<f64> {
     let budget = campaign.brief.budget.as_ref()?;
     if budget.currency != services.currency {
@@ -263,8 +290,7 @@ fn files(args: &Args, plan: &Plan) -> anyhow::Result<BTreeMap<String, Vec<u8>>> 
         "switches.yaml",
         switches_yaml(&switches, &plan.decided.switches, window, currency),
     );
-    let ways: BTreeMap<String, Vec<Way>> = ways(&plan.services);
-    let guarded = proxies::guarded(&plan.limits, &ways, door.instances);
+    let guarded = proxies::guarded(&plan.limits, &ways(&plan.services), door.instances);
     let (http, server) = proxies::nginx(&guarded);
     put("proxies/nginx-http.conf", http);
     put("proxies/nginx-server.conf", server);
@@ -435,9 +461,9 @@ fn document(plan: &Plan) -> Value {
 }
 
 /// What the door's own reader says of the files that are meant for it.
-fn door_reads(out: &Path, now_minute: i64) -> Vec<String> {
+fn door_reads(out: &Path, now: jiff::Timestamp) -> Vec<String> {
     let context = gateway::Context {
-        now_ms: u64::try_from(now_minute * 60_000).unwrap_or(0),
+        now_ms: u64::try_from(now.as_millisecond()).unwrap_or(0),
         build: None,
         services: None,
     };
