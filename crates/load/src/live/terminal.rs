@@ -68,8 +68,10 @@ pub(super) fn run(mut held: Held, title: &str, told: &Receiver<Event>, stop: &Ar
             }
         };
         state.stopping |= stop.load(Ordering::Relaxed);
-        // A terminal that is gone ends the view, not the run.
-        let drawn = held.0.draw(|frame| draw(frame, &state)).is_ok();
+        // A terminal that is gone ends the view, not the run; one that a panic has put back is
+        // for the panic's message.
+        let ours = TAKEN.load(Ordering::SeqCst);
+        let drawn = ours && held.0.draw(|frame| draw(frame, &state)).is_ok();
         if over || !drawn {
             break;
         }
