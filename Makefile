@@ -133,6 +133,19 @@ fuzz: ## every reader of ours on FUZZ_CASES arbitrary and nearly good inputs, FU
 	  { PROPTEST_CASES=$(FUZZ_CASES) timeout $(FUZZ_SECONDS) cargo test --locked -p $$crate any_bytes || [ $$? = 124 ]; } || exit 1; \
 	done
 
+.PHONY: knee
+knee: ## the search against targets of known capacity, three shapes: within 5 %, each in under five minutes
+	SEAWALL_KNEE=full cargo test --workspace --locked --test knee -- --nocapture
+
+SOAK_S ?= 600
+.PHONY: soak
+soak: binaries ## a load run of SOAK_S seconds whose memory must stay flat
+	SOAK_S=$(SOAK_S) SEAWALL_BIN=$(abspath $(SEAWALL)) tools/soak.sh
+
+.PHONY: k6
+k6: binaries ## the real k6 as the generator of a search (when it can be installed)
+	SEAWALL_BIN=$(abspath $(SEAWALL)) tools/k6.sh
+
 IDLE ?= 100000
 .PHONY: idle
 idle: binaries ## IDLE idle connections at the door, or as many as the machine allows: memory of each
@@ -161,6 +174,12 @@ bench-gateway: ## the front door beside nginx, haproxy and Envoy, each with a li
 	cargo build --release --locked -p seawall
 	cargo build --release --locked -p gateway --example forward
 	SEAWALL_BIN=$(abspath $(SEAWALL)) FORWARD_BIN=$(abspath $(TARGET))/release/examples/forward OUT=$(OUT)/bench bench/gateway.sh
+
+.PHONY: bench-load
+bench-load: ## our generator, wrk and k6 against one nginx: do they agree (QUICK=1: less than a minute)
+	@tools/setup.sh bench
+	cargo build --release --locked -p seawall
+	SEAWALL_BIN=$(abspath $(SEAWALL)) OUT=$(OUT)/bench bench/load.sh
 
 .PHONY: deny
 deny: ## licences, duplicates, advisories and sources of what we depend on

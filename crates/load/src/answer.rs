@@ -17,7 +17,7 @@ pub(crate) struct Answer<'a> {
 
 impl Answer<'_> {
     /// All values of a header, in their order.
-    fn header(&self, name: &str) -> impl Iterator<Item = &str> {
+    pub fn header(&self, name: &str) -> impl Iterator<Item = &str> {
         let lines = self.head.split(|byte| *byte == b'\n').skip(1);
         lines.filter_map(move |line| {
             let colon = line.iter().position(|byte| *byte == b':')?;
@@ -125,7 +125,7 @@ fn found(from: &From, answer: &Answer<'_>, buyer: &Buyer) -> Option<Value> {
 }
 
 /// One target, so names are enough; a path narrower than the whole is taken for the whole.
-fn keep_cookies(answer: &Answer<'_>, buyer: &mut Buyer) {
+pub(crate) fn keep_cookies(answer: &Answer<'_>, buyer: &mut Buyer) {
     for line in answer.header("set-cookie") {
         let mut parts = line.split(';');
         let Some((name, value)) = parts.next().and_then(|pair| pair.split_once('=')) else {
@@ -156,6 +156,7 @@ mod tests {
     fn spec(extract: Vec<(u32, From)>, checks: Vec<Check>) -> RequestSpec {
         RequestSpec {
             name: "page".into(),
+            figures: 0,
             method: hyper::Method::GET,
             path: Template::text("/"),
             headers: Vec::new(),

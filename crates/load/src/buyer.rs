@@ -2,6 +2,7 @@
 
 use crate::expr::{Scope, Value};
 use crate::limits::OPS_WITHOUT_REQUEST_MAX;
+use crate::redirect::Way;
 use crate::rng::Rng;
 use crate::script::{Feeder, Op, Order, Script};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -21,7 +22,9 @@ pub(crate) struct Buyer {
     pub sent_us: u64,
     pub vars: Box<[Value]>,
     pub cookies: Vec<Cookie>,
-    rng: Rng,
+    /// Of a request that may be redirected.
+    pub way: Option<Box<Way>>,
+    pub rng: Rng,
 }
 
 #[derive(Clone, Debug)]
@@ -36,6 +39,10 @@ pub(crate) enum Next {
     /// `Buyer::request` says which.
     Request,
     Think {
+        us: u64,
+    },
+    /// At this instant of the run.
+    At {
         us: u64,
     },
     /// The journey is over.
@@ -71,6 +78,7 @@ impl Buyer {
             sent_us: 0,
             vars: vec![Value::Null; variables].into(),
             cookies: Vec::new(),
+            way: None,
             rng: Rng::new(seed),
         }
     }
@@ -88,6 +96,7 @@ impl Buyer {
                     self.request = *request;
                     return Next::Request;
                 }
+                Op::At { us } => return Next::At { us: *us },
                 Op::Think { min_us, max_us } => {
                     let us = self.rng.between(*min_us, *max_us);
                     return Next::Think { us };
@@ -134,7 +143,7 @@ impl Fed {
         }
     }
 
-    fn next(&mut self, place: usize, feeder: &Feeder, rng: &mut Rng) -> Option<usize> {
+    pub fn next(&mut self, place: usize, feeder: &Feeder, rng: &mut Rng) -> Option<usize> {
         let rows = feeder.rows.len();
         if rows == 0 {
             return None;

@@ -4,8 +4,9 @@
 //! has no work it listens, so that a connection closed by the target is not used again.
 
 use crate::http1::{Broken, Reader};
+use crate::http2::{self, Link};
 use crate::measure::End;
-use crate::run::{Host, Target};
+use crate::run::{ALPN_HTTP2, Host, Target};
 use crate::worker::Worker;
 use hyper::StatusCode;
 use std::cell::{Cell, RefCell};
@@ -16,6 +17,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// What a worker knows of a connection.
@@ -43,6 +45,13 @@ impl Slot {
         self.work.set(Some(work));
         self.wake();
     }
+    /// The same by its own task.
+    pub fn put(&self, work: u32) {
+        self.work.set(Some(work));
+    }
+    pub fn take_work(&self) -> Option<u32> {
+        self.work.take()
+    }
     /// Its task ends at its next turn.
     pub fn cut_off(&self) {
         self.cut.set(true);
@@ -65,10 +74,16 @@ impl Slot {
     }
 }
 
-/// Serves buyers until the connection ends; gives the slot back to the worker.
-pub(crate) async fn connection(worker: Rc<Worker>, slot: Rc<Slot>) {
+/// Serves buyers until the connection ends, or a place on one of HTTP/2; gives the slot back to the
+/// worker.
+pub(crate) async fn connection(worker: Rc<Worker>, slot: Rc<Slot>, link: Option<Rc<Link>>) {
     let end = {
-        let mut driven = pin!(drive(&worker, &slot));
+        let mut driven = pin!(async {
+            match &link {
+                None => drive(&worker, &slot).await,
+                Some(link) => http2::lane(&worker, &slot, link).await,
+            }
+        });
         poll_fn(|cx| {
             slot.listen(cx);
             if slot.cut.get() {
@@ -78,6 +93,9 @@ pub(crate) async fn connection(worker: Rc<Worker>, slot: Rc<Slot>) {
         })
         .await
     };
+    if let Some(link) = link {
+        link.leave();
+    }
     worker.closed(&slot, end);
 }
 
@@ -113,7 +131,7 @@ async fn drive(worker: &Rc<Worker>, slot: &Slot) -> End {
         let next = worker.answered(buyer, got, reader.head(), reader.body());
         let stays = got.keeps_alive && worker.keeps_connections();
         match next {
-            Some(next) if stays => slot.work.set(Some(next)),
+            Some(next) if stays => slot.put(next),
             Some(next) => {
                 worker.dispatch(next);
                 return End::Good;
@@ -128,7 +146,7 @@ async fn drive(worker: &Rc<Worker>, slot: &Slot) -> End {
 /// The next buyer; `None` if the target closed the connection or said something unasked.
 async fn work(slot: &Slot, io: &mut Io) -> Option<u32> {
     poll_fn(|cx| {
-        if let Some(work) = slot.work.take() {
+        if let Some(work) = slot.take_work() {
             return Poll::Ready(Some(work));
         }
         let mut byte = [0];
@@ -140,9 +158,10 @@ async fn work(slot: &Slot, io: &mut Io) -> Option<u32> {
     .await
 }
 
-/// One GET outside of any plan: for notes and metrics.
+/// One GET outside of any plan, for notes and metrics; in HTTP/1.1, whatever the plan speaks.
 pub(crate) async fn get(target: &Target, path: &str) -> Result<(StatusCode, Vec<u8>), String> {
-    let mut io = connect(target).await.map_err(|error| error.to_string())?;
+    let io = connect_as(target, target.tls.as_ref()).await;
+    let mut io = io.map_err(|error| error.to_string())?;
     let mut out = format!("GET {path} HTTP/1.1\r\n").into_bytes();
     out.extend_from_slice(&target.host_line);
     out.extend_from_slice(b"connection: close\r\n\r\n");
@@ -156,10 +175,29 @@ pub(crate) async fn get(target: &Target, path: &str) -> Result<(StatusCode, Vec<
     Ok((got.status, reader.body().to_vec()))
 }
 
-async fn connect(target: &Target) -> io::Result<Io> {
+/// Speaks what the target is to be asked in.
+pub(crate) async fn connect(target: &Target) -> io::Result<Io> {
+    let Some(http2) = &target.http2 else {
+        return connect_as(target, target.tls.as_ref()).await;
+    };
+    let io = connect_as(target, http2.tls.as_ref()).await?;
+    let chosen = match &io {
+        Io::Plain(_) => true,
+        Io::Tls(tls) => tls.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2),
+    };
+    match chosen {
+        true => Ok(io),
+        false => Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "it does not offer HTTP/2 (ALPN h2)",
+        )),
+    }
+}
+
+async fn connect_as(target: &Target, tls: Option<&TlsConnector>) -> io::Result<Io> {
     let tcp = TcpStream::connect(target.address).await?;
     tcp.set_nodelay(true)?;
-    match &target.tls {
+    match tls {
         None => Ok(Io::Plain(tcp)),
         Some(tls) => {
             let Host::Name(name) = &target.tls_name else {
@@ -172,7 +210,7 @@ async fn connect(target: &Target) -> io::Result<Io> {
 }
 
 /// The machine gives this process no more sockets; says nothing about the target.
-fn is_own_limit(error: &io::Error) -> bool {
+pub(crate) fn is_own_limit(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let own = [
         Errno::MFILE,
@@ -183,7 +221,7 @@ fn is_own_limit(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|error| own.contains(&error))
 }
 
-enum Io {
+pub(crate) enum Io {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }

@@ -11,7 +11,7 @@ mod rates;
 mod tests;
 
 use crate::arrivals::{Plan, Spacing};
-use crate::run::{Connections, Options};
+use crate::run::{Connections, Options, RunError, Target};
 use crate::script::Script;
 use crate::thresholds::Threshold;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,31 @@ use wire::campaign::{Problem, Problems};
 use wire::gateway::shape::ScalarOr;
 use wire::gateway::source::{Source, joined};
 use wire::scenario::{self, Read, Scenario, Stop};
+
+impl TargetSpec {
+    /// Resolves it, with `url` in the place of its own if there is one.
+    pub fn target(&self, url: Option<&str>) -> Result<Target, TargetError> {
+        let url = url.unwrap_or(&self.url);
+        let roots = match url.starts_with("https://") {
+            false => None,
+            true => Some(crate::tls(self.ca_file.as_deref())?),
+        };
+        let target = Target::new(url, roots)?;
+        Ok(match self.http {
+            Http::One => target,
+            Http::Two => target.in_http2(),
+        })
+    }
+}
+
+/// Why there is nothing to send to.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    #[error(transparent)]
+    Tls(#[from] crate::tls::TlsError),
+    #[error(transparent)]
+    Target(#[from] RunError),
+}
 
 /// A scenario ready to run.
 #[derive(Clone, Debug)]
@@ -145,6 +170,7 @@ fn compile(read: Read) -> Result<Compiled, Problems> {
                 scenario::Connections::New => Connections::New,
             },
             connections_max: target.connections_max as usize,
+            streams: target.streams as usize,
             seed: scenario.load.seed,
             ..Options::default()
         },
@@ -207,6 +233,7 @@ fn threshold(
         Ok(threshold) => {
             // Requests that could not be read are missing for that reason.
             let whole = !source.troubled("journeys") && !source.troubled("blocks");
+            let whole = whole && !script.journeys.is_empty();
             if let Some(missing) = threshold.missing(script).filter(|_| whole) {
                 source.problem(path, missing);
             }

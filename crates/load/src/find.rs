@@ -5,14 +5,17 @@ use crate::arrivals::{Plan, Segment, Spacing};
 use crate::generator::{Ended, Generator};
 use crate::limits::{FIND_ABORT_FACTOR, FIND_FAR_FACTOR, FIND_REST_MS};
 use crate::measure::Second;
+use crate::metrics::{Metrics, Used};
+use crate::report::Quantiles;
 use crate::run::{RunError, invalid};
 use crate::search::{Found, Next, Search, Settings, Told};
 use crate::slo::{Objective, What};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// How to find.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Finding {
     pub settings: Settings,
     pub objectives: Vec<Objective>,
@@ -22,6 +25,8 @@ pub struct Finding {
     /// Of a confirming one.
     pub long_s: u32,
     pub spacing: Spacing,
+    /// Where the target shows what it uses.
+    pub metrics: Option<Arc<Metrics>>,
 }
 
 /// One try.
@@ -31,6 +36,8 @@ pub struct Step {
     pub long: bool,
     /// Without the warm-up.
     pub window: Second,
+    /// Of another tool, which does not give its histogram.
+    pub latency_ms: Option<Quantiles>,
     /// Seconds that the window had.
     pub seconds: usize,
     pub told: Told,
@@ -38,6 +45,8 @@ pub struct Step {
     pub because: Vec<String>,
     pub cpu_share: f64,
     pub lag_p99_us: u64,
+    /// What the target used, where it shows it.
+    pub used: Option<Used>,
 }
 
 impl Step {
@@ -53,19 +62,31 @@ pub fn find(
     generator: &dyn Generator,
     finding: &Finding,
     stop: &AtomicBool,
-    mut each: impl FnMut(&Step),
+    each: impl FnMut(&Step),
 ) -> Result<Found, RunError> {
+    let tried = |rate| try_rate(generator, finding, rate, stop);
+    find_with(finding, stop, each, tried)
+}
+
+/// The same, whoever sends: `tried` tries a rate, for longer if it is to confirm.
+pub fn find_with<E>(
+    finding: &Finding,
+    stop: &AtomicBool,
+    mut each: impl FnMut(&Step),
+    tried: impl Fn((f64, bool)) -> Result<Step, E>,
+) -> Result<Found, E> {
     let mut search = Search::new(finding.settings);
     loop {
         let (per_s, long) = match search.next() {
             Next::Done(found) => return Ok(found),
             Next::Try { per_s, long } => (per_s, long),
         };
-        let step = try_rate(generator, finding, (per_s, long), stop)?;
+        let step = tried((per_s, long));
         if stop.load(Ordering::Relaxed) {
             let why = "stopped by the operator".to_owned();
             return Ok(Found::Invalid { why });
         }
+        let step = step?;
         each(&step);
         search.tell(step.told);
         std::thread::sleep(Duration::from_millis(FIND_REST_MS));
@@ -87,6 +108,7 @@ fn try_rate(
         segments: vec![Segment::constant(per_s, u64::from(seconds) * 1_000_000)],
         spacing: finding.spacing,
     };
+    let watched = finding.metrics.as_ref().map(|metrics| metrics.watch());
     let run = generator.start(plan)?;
     let (mut seen, mut hopeless) = (0, 0);
     while !run.is_over() {
@@ -102,6 +124,7 @@ fn try_rate(
             run.stop();
         }
     }
+    let used = watched.and_then(|watched| watched.used());
     let ended = run.join()?;
     let measured = &ended.measured;
     let cut = hopeless >= 2;
@@ -127,6 +150,8 @@ fn try_rate(
         because,
         cpu_share: measured.busiest,
         lag_p99_us: measured.lag.quantile_us(0.99).unwrap_or(0),
+        latency_ms: None,
+        used,
     })
 }
 

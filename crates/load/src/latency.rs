@@ -146,7 +146,8 @@ fn merged(one: &[(u32, u32)], other: &[(u32, u32)]) -> Box<[(u32, u32)]> {
         let next = match (one.peek(), other.peek()) {
             (Some(a), Some(b)) if a.0 == b.0 => {
                 let both = (a.0, a.1.saturating_add(b.1));
-                (one.next(), other.next());
+                one.next();
+                other.next();
                 both
             }
             (Some(a), Some(b)) if a.0 > b.0 => {

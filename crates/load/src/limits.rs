@@ -12,6 +12,17 @@ pub const BODY_KEPT_BYTES_MAX: usize = 1 << 20;
 pub const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Lines of an answer's head.
 pub const HEAD_LINES_MAX: usize = 100;
+/// Requests at once on one connection of HTTP/2 unless the scenario says otherwise: what RFC 9113
+/// asks targets to allow at least.
+pub const STREAMS_PER_CONNECTION: usize = 100;
+/// Of connections that are looked at for room when a request needs a new place.
+pub const HTTP2_CONNECTIONS_ASKED_MAX: usize = 64;
+/// Bytes of an answer that a target may send before we have read them, on one stream.
+pub const HTTP2_STREAM_WINDOW_BYTES: u32 = 1 << 20;
+/// The same on one connection.
+pub const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+/// Milliseconds in which a target that is asked before a run has to speak HTTP/2.
+pub const HTTP2_PROBE_MS: u64 = 5_000;
 /// Read from a socket at once.
 pub const READ_BYTES: usize = 16 << 10;
 /// Connections of one generator unless the scenario says less; beyond it buyers wait, and the lag
@@ -69,5 +80,19 @@ pub const REPORT_BYTES_MAX: u64 = 256 << 20;
 pub const JTL_OPEN_SECONDS: i64 = 120;
 /// Levels of groups within groups in a summary of k6: they are read recursively.
 pub const K6_GROUP_DEPTH_MAX: usize = 32;
+/// Virtual users of k6 at the lowest rate; at higher ones a fifth of a second's arrivals.
+pub const K6_VUS_LEAST: f64 = 10.0;
+/// Seconds beyond its window after which k6 is ended: it starts, and waits for its last answers.
+pub const K6_GRACE_S: u64 = 60;
+/// Bytes of what k6 said that are looked at when it failed.
+pub const K6_ERROR_BYTES_MAX: u64 = 64 << 10;
 /// Microseconds of lag at p99 from which a sender that is always awake counts as too busy.
 pub const BUSY_LAG_US: u64 = 1_000;
+/// Requests of a recording that is replayed: they are in memory, some 100 bytes each at least.
+pub const RECORDED_REQUESTS_MAX: usize = 5_000_000;
+/// Of a recording in memory: what a generator can spare.
+pub const RECORDED_BYTES_MAX: usize = 1 << 30;
+/// Sample buyers of an outline: shares of a thousandth are seen.
+pub const OUTLINE_BUYERS: u32 = 1_000;
+/// Names of requests in a replay; each has three histograms in every worker.
+pub const RECORDED_NAMES_MAX: usize = 200;

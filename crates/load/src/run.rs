@@ -3,10 +3,13 @@
 
 use crate::arrivals::Plan;
 use crate::consent::{self, Consent};
-use crate::limits::{BUSY_LAG_US, CONNECTIONS_MAX};
+use crate::limits::{BUSY_LAG_US, CONNECTIONS_MAX, HTTP2_PROBE_MS, STREAMS_PER_CONNECTION};
+use crate::mark::Mark;
 use crate::measure::{End, Measured, Second};
+use crate::request::AGENT;
 use crate::script::Script;
 use crate::worker;
+use hyper::http::uri::{Authority, PathAndQuery, Scheme};
 use hyper::{StatusCode, Uri};
 use rustls::pki_types::ServerName;
 use std::io;
@@ -23,6 +26,12 @@ pub struct Target {
     pub(crate) host_line: Vec<u8>,
     pub(crate) tls: Option<TlsConnector>,
     pub(crate) tls_name: Host,
+    /// How it is asked in HTTP/2; `None`: it is not.
+    pub(crate) http2: Option<Http2>,
+    /// On all of them, if they belong to a rehearsal.
+    pub(crate) mark: Option<Mark>,
+    /// As the URL has it.
+    written: Authority,
     authority: String,
     url: String,
 }
@@ -32,6 +41,14 @@ impl std::fmt::Debug for Target {
         f.write_str(&self.url)
     }
 }
+
+pub(crate) struct Http2 {
+    /// Offers HTTP/2 and nothing else; without TLS it is spoken by prior knowledge.
+    pub tls: Option<TlsConnector>,
+}
+
+/// The name of HTTP/2 in the handshake of TLS.
+pub(crate) const ALPN_HTTP2: &[u8] = b"h2";
 
 pub(crate) enum Host {
     None,
@@ -91,15 +108,68 @@ impl Target {
                 (Some(TlsConnector::from(config)), Host::Name(name))
             }
         };
-        let agent = concat!("seawall-load/", env!("CARGO_PKG_VERSION"));
         Ok(Target {
             address,
-            host_line: format!("host: {authority}\r\nuser-agent: {agent}\r\n").into_bytes(),
+            host_line: format!("host: {authority}\r\nuser-agent: {AGENT}\r\n").into_bytes(),
             tls,
             tls_name,
+            http2: None,
+            mark: None,
+            written: authority.clone(),
             authority: format!("{}:{port}", authority.host()),
             url: url.to_owned(),
         })
+    }
+
+    /// The same, asked in HTTP/2.
+    #[must_use]
+    pub fn in_http2(mut self) -> Target {
+        let tls = self.tls.as_ref().map(|tls| {
+            let mut config = rustls::ClientConfig::clone(tls.config());
+            config.alpn_protocols = vec![ALPN_HTTP2.to_vec()];
+            TlsConnector::from(Arc::new(config))
+        });
+        self.http2 = Some(Http2 { tls });
+        self
+    }
+
+    /// Whether the target, if it is there at all, speaks the version of HTTP that it is to be asked
+    /// in; what it does instead.
+    pub fn probe(&self) -> Result<(), String> {
+        if self.http2.is_none() {
+            return Ok(());
+        }
+        let timeout = Duration::from_millis(HTTP2_PROBE_MS);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| error.to_string())?;
+        runtime.block_on(crate::http2::probe(self, timeout))
+    }
+
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    pub(crate) fn uri(&self, path: PathAndQuery) -> Uri {
+        let mut parts = hyper::http::uri::Parts::default();
+        parts.scheme = Some(match self.tls.is_some() {
+            true => Scheme::HTTPS,
+            false => Scheme::HTTP,
+        });
+        parts.authority = Some(self.written.clone());
+        parts.path_and_query = Some(path);
+        // Scheme, authority and path are all that one needs.
+        Uri::from_parts(parts).unwrap_or_default()
+    }
+
+    /// Whether a whole URL is one of this target.
+    pub(crate) fn is_at(&self, uri: &Uri) -> bool {
+        let https = self.tls.is_some();
+        let port = uri.port_u16().unwrap_or(if https { 443 } else { 80 });
+        let same = uri.host().map(|host| format!("{host}:{port}"));
+        let same = same.is_some_and(|same| same.eq_ignore_ascii_case(&self.authority));
+        same && uri.scheme_str() == Some(self.scheme())
     }
 
     #[must_use]
@@ -152,6 +222,8 @@ pub enum Connections {
 pub struct Options {
     /// Threads; 0: one a processor.
     pub workers: usize,
+    /// Requests at once on one connection of HTTP/2.
+    pub streams: usize,
     pub connections: Connections,
     pub connections_max: usize,
     pub seed: u64,
@@ -175,6 +247,7 @@ impl Default for Options {
             workers: 0,
             connections: Connections::Kept,
             connections_max: CONNECTIONS_MAX,
+            streams: STREAMS_PER_CONNECTION,
             seed: 1,
             share: None,
         }
@@ -192,6 +265,7 @@ pub(crate) struct Job {
     pub workers: usize,
     pub connections: Connections,
     pub connections_max: usize,
+    pub streams: usize,
     pub seed: u64,
     pub grace_us: u64,
     pub shared: Vec<Shared>,
@@ -280,6 +354,10 @@ impl Run {
             workers: share.of,
             connections: options.connections,
             connections_max: options.connections_max,
+            streams: match options.connections {
+                Connections::Kept => options.streams.max(1),
+                Connections::New => 1,
+            },
             seed: options.seed,
             shared: (0..workers).map(|_| Shared::default()).collect(),
         });
@@ -369,7 +447,11 @@ pub fn invalid(measured: &Measured, stopped: bool) -> Vec<Invalid> {
     // Late because the target was slow to accept is the target's; late while we were short of
     // processor is ours, and so is what our own loop took up late.
     let short = measured.busiest > 0.9 || starved(measured) > 5.0;
-    let late = if short { measured.late } else { measured.own_late };
+    let late = if short {
+        measured.late
+    } else {
+        measured.own_late
+    };
     let share = percent(late, sent);
     if share > 1.0 {
         why.push(Invalid::Late { sent, late, share });

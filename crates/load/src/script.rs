@@ -15,9 +15,34 @@ pub struct Script {
     /// Places of a buyer's variables.
     pub variables: usize,
     pub feeders: Vec<Feeder>,
+    /// How many redirects of each request are followed, by its place; none where it ends.
+    pub follows: Vec<u32>,
+    /// A recording says itself who begins when, in rising order; else the plan and the weights do.
+    pub starts: Option<std::sync::Arc<[Start]>>,
+}
+
+/// The first request of somebody in a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// Microseconds from the start of the run.
+    pub at_us: u64,
+    pub journey: u32,
 }
 
 impl Script {
+    /// How many redirects of a request are followed.
+    #[must_use]
+    pub fn follows(&self, request: u32) -> u32 {
+        self.follows.get(request as usize).copied().unwrap_or(0)
+    }
+
+    /// Where requests to which a redirect led are counted, and what they are called.
+    pub fn redirected(&self) -> impl Iterator<Item = (u32, String)> {
+        let requests = (0_u32..).zip(&self.requests);
+        let followed = requests.filter(|(place, _)| self.follows(*place) > 0);
+        followed.map(|(_, spec)| (spec.figures, format!("{} (redirected)", spec.name)))
+    }
+
     /// One journey of one GET: the smallest load there is.
     #[must_use]
     pub fn get(path: &str, timeout_us: u64) -> Script {
@@ -29,6 +54,7 @@ impl Script {
             }],
             requests: vec![RequestSpec {
                 name: "get".into(),
+                figures: 0,
                 method: Method::GET,
                 path: Template::text(path),
                 headers: Vec::new(),
@@ -55,6 +81,10 @@ pub struct Journey {
 pub enum Op {
     /// By its place in the script.
     Request(u32),
+    /// Goes on at this instant of the run; what follows counts from it.
+    At {
+        us: u64,
+    },
     Think {
         min_us: u64,
         max_us: u64,
@@ -76,6 +106,8 @@ pub enum Op {
 #[derive(Clone, Debug)]
 pub struct RequestSpec {
     pub name: String,
+    /// Where it is counted; requests of one name may share it. Places rise without gaps.
+    pub figures: u32,
     pub method: Method,
     pub path: Template,
     pub headers: Vec<(HeaderName, Template)>,

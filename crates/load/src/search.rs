@@ -69,6 +69,9 @@ pub enum Found {
 
 /// Confirmations may move the answer down so often before the target counts as drifting.
 const RETREATS_MAX: u32 = 4;
+/// Windows at one rate that said nothing of the target, before the generator counts as the limit: a
+/// neighbour may have been busy for as long as one or two.
+const INVALID_WINDOWS_MAX: u32 = 3;
 
 /// A search under way.
 #[derive(Clone, Debug)]
@@ -82,6 +85,8 @@ pub struct Search {
     trying: f64,
     /// The same rate once more.
     again: bool,
+    /// Windows in a row that said nothing.
+    invalid: u32,
     confirmed: u32,
     confirming: bool,
     retreats: u32,
@@ -99,6 +104,7 @@ impl Search {
             served: None,
             trying: start,
             again: false,
+            invalid: 0,
             confirmed: 0,
             confirming: false,
             retreats: 0,
@@ -119,13 +125,14 @@ impl Search {
 
     /// What the try that [`Search::next`] asked for came to.
     pub fn tell(&mut self, told: Told) {
+        let invalid = std::mem::take(&mut self.invalid) + 1;
         match told {
             Told::Held if self.confirming => self.confirmed_once(),
             Told::Held => self.held_at(),
             Told::Failed { far: false, .. } if !self.again => self.again = true,
             Told::Failed { .. } if self.confirming => self.retreat(),
             Told::Failed { served_per_s, .. } => self.failed_at(served_per_s as f64),
-            Told::Invalid(_) if !self.again => self.again = true,
+            Told::Invalid(_) if invalid < INVALID_WINDOWS_MAX => self.invalid = invalid,
             Told::Invalid(why) => self.give_up(why),
         }
     }
@@ -328,8 +335,19 @@ mod tests {
             why,
         };
         assert_eq!(found, wanted);
-        let (found, _) = search(SETTINGS, |_, _| Told::Invalid("busy".into()));
+        let (found, tries) = search(SETTINGS, |_, _| Told::Invalid("busy".into()));
         assert!(matches!(found, Found::Invalid { .. }));
+        assert_eq!(tries, 3);
+        // Two bad windows in a row are somebody else's.
+        let mut windows = 0;
+        let (found, _) = search(SETTINGS, |rate, _| {
+            windows += 1;
+            match windows % 3 {
+                0 => holds(rate <= 1_000.0),
+                _ => Told::Invalid("busy".into()),
+            }
+        });
+        assert!(matches!(found, Found::Between { held_per_s, .. } if held_per_s >= 950.0));
     }
 
     #[test]

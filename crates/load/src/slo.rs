@@ -114,17 +114,28 @@ impl Objective {
     /// A window without an answer keeps no objective.
     #[must_use]
     pub fn holds(&self, window: &Second) -> bool {
-        self.value(window)
-            .is_some_and(|value| match self.inclusive {
-                true => value <= self.most,
-                false => value < self.most,
-            })
+        self.value(window).is_some_and(|value| self.allows(value))
+    }
+
+    /// Whether a value, in the unit of `most`, is good enough.
+    #[must_use]
+    pub fn allows(&self, value: f64) -> bool {
+        match self.inclusive {
+            true => value <= self.most,
+            false => value < self.most,
+        }
     }
 
     /// The value as people read it.
     #[must_use]
     pub fn seen(&self, window: &Second) -> String {
-        match (self.value(window), self.what) {
+        self.shown(self.value(window))
+    }
+
+    /// A value, in the unit of `most`, as people read it.
+    #[must_use]
+    pub fn shown(&self, value: Option<f64>) -> String {
+        match (value, self.what) {
             (None, _) => "no answer".to_owned(),
             (Some(value), What::Errors | What::Refused) => format!("{:.2} %", value * 100.0),
             (Some(value), _) => format!("{:.1} ms", value / 1e3),

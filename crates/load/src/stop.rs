@@ -23,7 +23,7 @@ enum Rule {
     /// Broken when the window of the threshold does not hold.
     Figures(crate::thresholds::Threshold),
     Source {
-        source: Source,
+        source: Box<Source>,
         hold: Duration,
         /// Since when it has been broken, and how.
         broken: Option<(Instant, String)>,
@@ -118,7 +118,7 @@ fn rule(rule: &StopRule) -> Result<Rule, RunError> {
         }
     };
     Ok(Rule::Source {
-        source,
+        source: Box::new(source),
         hold,
         broken: None,
     })
@@ -196,6 +196,19 @@ impl Source {
     }
 }
 
+/// A page that is read again and again.
+pub(crate) struct Page(Target, String);
+
+impl Page {
+    pub fn new(url: &str) -> Result<Page, RunError> {
+        let (target, path) = split(url)?;
+        Ok(Page(target, path))
+    }
+    pub fn read(&self) -> Result<String, String> {
+        page(&self.0, &self.1)
+    }
+}
+
 fn page(target: &Target, path: &str) -> Result<String, String> {
     let (status, body) = target.get(if path.is_empty() { "/" } else { path }, SOURCE_TIMEOUT)?;
     match status {
@@ -216,7 +229,7 @@ fn prometheus(target: &Target, path: &str) -> Result<f64, String> {
 }
 
 /// All series of a counter on a page in Prometheus' text format.
-fn sum(page: &str, counter: &str) -> Result<f64, String> {
+pub(crate) fn sum(page: &str, counter: &str) -> Result<f64, String> {
     let values = page.lines().filter_map(|line| {
         let rest = line.strip_prefix(counter)?;
         let rest = match rest.strip_prefix('{') {
@@ -237,7 +250,7 @@ fn sum(page: &str, counter: &str) -> Result<f64, String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::measure::End;
     use std::io::{Read, Write};
@@ -245,7 +258,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     /// Serves whatever the text is at the moment.
-    fn server(text: &Arc<Mutex<String>>) -> String {
+    pub fn server(text: &Arc<Mutex<String>>) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let text = Arc::clone(text);

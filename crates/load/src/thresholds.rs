@@ -242,6 +242,11 @@ impl Threshold {
     pub fn missing(&self, script: &Script) -> Option<String> {
         let name = self.metric.request.as_deref();
         let fits = |spec: &&RequestSpec| name.is_none_or(|name| spec.name == name);
+        let mut redirected = script.redirected();
+        let of_a_redirect = redirected.any(|(_, other)| name == Some(&other));
+        if of_a_redirect && self.metric.check.is_none() && self.metric.figure != Figure::Checks {
+            return None;
+        }
         let mut requests = script.requests.iter().filter(fits).peekable();
         if requests.peek().is_none() {
             return Some(format!(

@@ -1,22 +1,28 @@
 //! One worker: a thread with its own runtime, its share of the arrivals, its buyers, connections
 //! and measurements. Workers share nothing but the switch that stops them.
 
-use crate::answer::{Answer, judge};
+use crate::answer::{Answer, judge, keep_cookies};
 use crate::arrivals::Plan;
 use crate::buyer::{Buyer, Fed, Next};
 use crate::client::{Slot, connection};
 use crate::http1::Got;
-use crate::limits::{LATE_US, SLEEP_US_MAX, SPIN_US, SWEEP_US};
+use crate::http2::Link;
+use crate::limits::{HTTP2_CONNECTIONS_ASKED_MAX, LATE_US, SLEEP_US_MAX, SPIN_US, SWEEP_US};
 use crate::measure::{End, Measured, Named};
+use crate::meter::Meter;
 use crate::pace::Timer;
+use crate::redirect::Led;
+use crate::request::{self, Composed};
 use crate::rng::Rng;
 use crate::run::{Connections, Job, Target};
 use crate::script::{RequestSpec, Script};
+use hyper::Request;
+use hyper::body::Bytes;
 use slab::Slab;
 use std::cell::RefCell;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
-use std::io::{self, Write};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -28,6 +34,8 @@ pub(crate) struct Worker {
     job: Arc<Job>,
     start: Instant,
     core: RefCell<Core>,
+    /// Where requests are counted to which a redirect led, by the figures of the first.
+    redirected: HashMap<u32, u32>,
 }
 
 struct Core {
@@ -35,6 +43,8 @@ struct Core {
     /// When whose pause is over.
     timers: BinaryHeap<Reverse<(u64, u32)>>,
     slots: Slab<Rc<Slot>>,
+    /// Connections of HTTP/2, whose places are the slots.
+    links: Vec<Rc<Link>>,
     /// The connection used last is taken first: few stay warm.
     idle: Vec<usize>,
     /// Buyers for whom there is no connection.
@@ -48,11 +58,22 @@ struct Core {
     scratch: String,
 }
 
-/// What a connection has to know about the request that it sends.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Composed {
-    pub reads_body: bool,
-    pub is_head: bool,
+/// Where a request finds a place.
+enum Room {
+    /// On a connection of its own.
+    Connection,
+    /// On one of HTTP/2 with others.
+    On(Rc<Link>),
+}
+
+impl Core {
+    /// Connections there are, or on their way.
+    fn open(&self) -> usize {
+        match self.links.is_empty() {
+            true => self.slots.len(),
+            false => self.links.len(),
+        }
+    }
 }
 
 /// Runs a worker's share on this thread. `index`: its number among those of all generators.
@@ -78,18 +99,29 @@ impl Worker {
             sum += journey.weight;
             sum
         });
-        let named = script.requests.iter().map(|request| {
-            let checks = request.checks.iter().map(|check| check.name.clone());
-            Named::new(&request.name, checks)
-        });
+        let mut named: Vec<Named> = Vec::new();
+        for request in &script.requests {
+            if request.figures as usize == named.len() {
+                let checks = request.checks.iter().map(|check| check.name.clone());
+                named.push(Named::new(&request.name, checks));
+            }
+        }
+        let mut redirected = HashMap::new();
+        for (figures, name) in script.redirected() {
+            redirected.entry(figures).or_insert_with(|| {
+                named.push(Named::new(&name, std::iter::empty()));
+                named.len() as u32 - 1
+            });
+        }
         let core = Core {
             buyers: Slab::new(),
             timers: BinaryHeap::new(),
             slots: Slab::new(),
+            links: Vec::new(),
             idle: Vec::new(),
             waiting: VecDeque::new(),
             connections_max: (job.connections_max / job.workers).max(1),
-            measured: Measured::new(named.collect()),
+            measured: Measured::new(named),
             fed: Fed::new(script.feeders.len(), index, job.workers),
             rng: Rng::new(job.seed ^ (index as u64) << 32),
             weights: weights.collect(),
@@ -98,6 +130,7 @@ impl Worker {
         Worker {
             target: Arc::clone(&job.target),
             core: RefCell::new(core),
+            redirected,
             script,
             job,
             start,
@@ -116,15 +149,19 @@ impl Worker {
         }
         let job = Arc::clone(&self.job);
         let plan: &Plan = &job.plan;
-        let mut arrivals = plan.instants().skip(index).step_by(job.workers).peekable();
+        let arrivals: Box<dyn Iterator<Item = (u64, Option<u32>)>> = match &self.script.starts {
+            None => Box::new(plan.instants().map(|at| (at, None))),
+            Some(starts) => Box::new(starts.iter().map(|one| (one.at_us, Some(one.journey)))),
+        };
+        let mut arrivals = arrivals.skip(index).step_by(job.workers).peekable();
         let last_us = plan.us() + job.grace_us;
         let (mut meter, mut sweep_us) = (Meter::new(), 0);
         loop {
             let now = self.now_us();
             // Stopped: nobody new, and those who are there finish what is under way.
-            let stopped = shared.stop.load(Ordering::Relaxed);
-            while let Some(at) = arrivals.next_if(|at| *at <= now && !stopped) {
-                self.arrive(at, now);
+            let stopped = shared.stop.load(Ordering::Relaxed) || self.target.unacknowledged() > 0;
+            while let Some((at, journey)) = arrivals.next_if(|(at, _)| *at <= now && !stopped) {
+                self.arrive(at, journey, now);
             }
             self.wake_thinkers(now, stopped);
             if now >= sweep_us {
@@ -138,8 +175,11 @@ impl Worker {
             if (over && quiet) || now > last_us {
                 break;
             }
-            let arrival = arrivals.peek().filter(|_| !stopped).copied();
-            let due = arrival.unwrap_or(u64::MAX).min(timed).min(sweep_us);
+            let arrival = arrivals.peek().filter(|_| !stopped);
+            let due = arrival
+                .map_or(u64::MAX, |(at, _)| *at)
+                .min(timed)
+                .min(sweep_us);
             match due.saturating_sub(self.now_us()) {
                 us if us <= SPIN_US => tokio::task::yield_now().await,
                 us => timer.sleep_us(us.min(SLEEP_US_MAX)).await?,
@@ -165,17 +205,19 @@ impl Worker {
         (quiet, timed.map_or(u64::MAX, |Reverse((due, _))| *due))
     }
 
-    fn arrive(self: &Rc<Self>, at: u64, now: u64) {
+    fn arrive(self: &Rc<Self>, at: u64, journey: Option<u32>, now: u64) {
         let mut guard = self.core.borrow_mut();
         let core = &mut *guard;
         core.measured.planned += 1;
         core.measured.second(at).arrived += 1;
-        let turn = core.rng.unit() * core.weights.last().copied().unwrap_or(0.0);
-        let journey = core.weights.partition_point(|sum| *sum <= turn);
-        let journey = journey.min(core.weights.len().saturating_sub(1));
+        let journey = journey.unwrap_or_else(|| {
+            let turn = core.rng.unit() * core.weights.last().copied().unwrap_or(0.0);
+            let journey = core.weights.partition_point(|sum| *sum <= turn);
+            journey.min(core.weights.len().saturating_sub(1)) as u32
+        });
         core.measured.own_late += u64::from(now.saturating_sub(at) > LATE_US);
         let seed = core.rng.draw();
-        let mut buyer = Buyer::new(journey as u32, self.script.variables, seed);
+        let mut buyer = Buyer::new(journey, self.script.variables, seed);
         buyer.planned_us = at;
         let place = core.buyers.insert(buyer) as u32;
         core.measured.buyers_max = core.measured.buyers_max.max(core.buyers.len() as u64);
@@ -207,20 +249,36 @@ impl Worker {
 
     /// Goes on with a buyer; `Some` if there is a request to send. `due`: the instant from which
     /// it counts.
-    fn next(&self, core: &mut Core, place: u32, due: u64, now: u64) -> Option<u32> {
+    fn next(&self, core: &mut Core, place: u32, mut due: u64, now: u64) -> Option<u32> {
         let buyer = core.buyers.get_mut(place as usize)?;
-        match buyer.advance(&self.script, &mut core.fed) {
-            Next::Request => {
-                buyer.planned_us = due;
-                return Some(place);
+        loop {
+            match buyer.advance(&self.script, &mut core.fed) {
+                Next::Request => {
+                    buyer.planned_us = due;
+                    return Some(place);
+                }
+                Next::At { us } => {
+                    core.measured.planned += 1;
+                    core.measured.second(us).arrived += 1;
+                    if us > now {
+                        buyer.arrival = true;
+                        core.timers.push(Reverse((us, place)));
+                        return None;
+                    }
+                    // Who waits longer for an answer than people once did is late by the answer.
+                    core.measured.arrived += 1;
+                    due = us;
+                    continue;
+                }
+                Next::Think { us } => {
+                    core.timers.push(Reverse((now.max(due) + us, place)));
+                    return None;
+                }
+                Next::Leave => core.measured.journeys += 1,
+                Next::Unfed => core.measured.unfed += 1,
+                Next::Stuck => tracing::warn!("a loop without a request was left"),
             }
-            Next::Think { us } => {
-                core.timers.push(Reverse((now.max(due) + us, place)));
-                return None;
-            }
-            Next::Leave => core.measured.journeys += 1,
-            Next::Unfed => core.measured.unfed += 1,
-            Next::Stuck => tracing::warn!("a loop without a request was left"),
+            break;
         }
         core.buyers.remove(place as usize);
         None
@@ -233,17 +291,63 @@ impl Worker {
             core.slots[place].give(buyer);
             return;
         }
-        if core.slots.len() >= core.connections_max {
+        let Some(room) = self.room(&mut core) else {
             core.waiting.push_back(buyer);
             return;
-        }
+        };
         let timeout = self.spec(&core, buyer).timeout_us;
         let slot = Rc::new(Slot::new(buyer, self.now_us() + timeout));
         slot.place.set(core.slots.insert(Rc::clone(&slot)));
-        let open = core.slots.len() as u64;
+        let open = core.open() as u64;
         core.measured.connections_max = core.measured.connections_max.max(open);
         drop(core);
-        tokio::task::spawn_local(connection(Rc::clone(self), slot));
+        let link = match room {
+            Room::Connection => None,
+            Room::On(link) => Some(link),
+        };
+        tokio::task::spawn_local(connection(Rc::clone(self), slot, link));
+    }
+
+    /// Where one more request at once finds a place.
+    fn room(self: &Rc<Self>, core: &mut Core) -> Option<Room> {
+        let more = core.open() < core.connections_max;
+        if self.target.http2.is_none() {
+            return more.then_some(Room::Connection);
+        }
+        let newest = core.links.iter().rev().take(HTTP2_CONNECTIONS_ASKED_MAX);
+        let found = newest.filter(|link| link.has_room()).map(Rc::clone).next();
+        let link = found.or_else(|| {
+            let single = !self.keeps_connections();
+            let open = || Link::open(self, self.job.streams, single);
+            let link = more.then(open)?;
+            core.links.push(Rc::clone(&link));
+            Some(link)
+        })?;
+        link.enter();
+        Some(Room::On(link))
+    }
+
+    /// A connection of HTTP/2 is gone.
+    pub fn unlink(&self, link: &Rc<Link>) {
+        let mut core = self.core.borrow_mut();
+        core.links.retain(|other| !Rc::ptr_eq(other, link));
+    }
+
+    /// Why a buyer's request ends as it does.
+    pub fn because(&self, place: u32, reason: &str) {
+        let mut core = self.core.borrow_mut();
+        let row = self.row(&core, place);
+        let reasons = &mut core.measured.named[row].reasons;
+        *reasons.entry(reason.to_owned()).or_default() += 1;
+    }
+
+    /// Where the request under way is counted.
+    fn row(&self, core: &Core, place: u32) -> usize {
+        let buyer = &core.buyers[place as usize];
+        let figures = self.script.requests[buyer.request as usize].figures;
+        let after = buyer.way.as_ref().is_some_and(|way| way.hops > 0);
+        let after = after.then(|| self.redirected.get(&figures)).flatten();
+        after.copied().unwrap_or(figures) as usize
     }
 
     fn spec(&self, core: &Core, buyer: u32) -> &RequestSpec {
@@ -263,15 +367,34 @@ impl Worker {
     pub fn compose(&self, place: u32, slot: &Slot, out: &mut Vec<u8>) -> Composed {
         let mut guard = self.core.borrow_mut();
         let core = &mut *guard;
-        let buyer = &mut core.buyers[place as usize];
+        let (spec, buyer) = self.set_out(&mut core.buyers, place, slot);
+        let closes = !self.keeps_connections();
+        request::http1(spec, &self.target, buyer, closes, &mut core.scratch, out);
+        Composed::of(spec)
+    }
+
+    /// The same for a stream of HTTP/2: head and body.
+    pub fn compose_http2(&self, place: u32, slot: &Slot) -> (Request<()>, Bytes, Composed) {
+        let mut guard = self.core.borrow_mut();
+        let core = &mut *guard;
+        let (spec, buyer) = self.set_out(&mut core.buyers, place, slot);
+        let (head, body) = request::http2(spec, &self.target, buyer, &mut core.scratch);
+        (head, body, Composed::of(spec))
+    }
+
+    fn set_out<'a>(
+        &'a self,
+        buyers: &'a mut Slab<Buyer>,
+        place: u32,
+        slot: &Slot,
+    ) -> (&'a RequestSpec, &'a mut Buyer) {
+        let buyer = &mut buyers[place as usize];
         let spec = &self.script.requests[buyer.request as usize];
         slot.deadline_us.set(self.now_us() + spec.timeout_us);
-        let closes = !self.keeps_connections();
-        write_request(spec, &self.target, buyer, closes, &mut core.scratch, out);
-        Composed {
-            reads_body: spec.reads_body(),
-            is_head: spec.method == hyper::Method::HEAD,
+        if self.script.follows(buyer.request) > 0 {
+            request::set_out(spec, buyer);
         }
+        (spec, buyer)
     }
 
     /// The request is on its way, whole.
@@ -279,11 +402,12 @@ impl Worker {
         let now = self.now_us();
         let mut core = self.core.borrow_mut();
         let buyer = &mut core.buyers[place as usize];
-        let (request, arrival) = (buyer.request as usize, std::mem::take(&mut buyer.arrival));
+        let arrival = std::mem::take(&mut buyer.arrival);
         let lag = now.saturating_sub(buyer.planned_us);
         buyer.sent_us = now;
+        let row = self.row(&core, place);
         let measured = &mut core.measured;
-        measured.named[request].sent += 1;
+        measured.named[row].sent += 1;
         measured.second(now).sent += 1;
         if arrival {
             measured.arrived += 1;
@@ -303,16 +427,37 @@ impl Worker {
         let now = self.now_us();
         let mut guard = self.core.borrow_mut();
         let core = &mut *guard;
+        let row = self.row(core, place);
         let buyer = &mut core.buyers[place as usize];
         let spec = &self.script.requests[buyer.request as usize];
-        let named = &mut core.measured.named[buyer.request as usize];
         let answer = Answer {
             status: got.status,
             head,
             body,
         };
-        let end = judge(spec, &answer, buyer, &mut named.checks);
+        self.target.hear(&answer);
+        let most = self.script.follows(buyer.request);
+        let led = match &mut buyer.way {
+            None => Led::Here,
+            Some(way) => way.led(&answer, &spec.method, most, &self.target),
+        };
+        let measured = &mut core.measured;
+        let end = match led {
+            Led::On => {
+                keep_cookies(&answer, buyer);
+                End::Good
+            }
+            Led::Here => {
+                let checks = &mut measured.named[spec.figures as usize].checks;
+                judge(spec, &answer, buyer, checks)
+            }
+            Led::Astray(_) => End::Status,
+        };
         let latency = now.saturating_sub(buyer.planned_us);
+        let named = &mut measured.named[row];
+        if let Led::Astray(reason) = led {
+            *named.reasons.entry(reason.to_owned()).or_default() += 1;
+        }
         named.bytes += got.bytes;
         named.ends[end as usize] += 1;
         match end {
@@ -329,7 +474,13 @@ impl Worker {
             second.latency.record(latency);
         }
         // Who was refused or failed goes on as the journey says: it can look at what it extracted.
-        let next = self.next(core, place, now, now);
+        let next = match led {
+            Led::On => Some(place),
+            Led::Here | Led::Astray(_) => {
+                core.buyers[place as usize].way = None;
+                self.next(core, place, now, now)
+            }
+        };
         match core.waiting.pop_front() {
             None => next,
             Some(first) => {
@@ -352,31 +503,54 @@ impl Worker {
         core.idle.retain(|idle| *idle != place);
         if end == End::Ours {
             // What is open now is all there will be.
-            core.connections_max = core.slots.len().max(1);
+            core.connections_max = core.open().max(1);
         }
         drop(core);
         if let Some(buyer) = slot.left_over() {
-            self.lose(buyer, end);
+            let next = self.lose(buyer, end);
+            if let Some(buyer) = next {
+                self.dispatch(buyer);
+            }
         }
         let mut core = self.core.borrow_mut();
-        let room = core.slots.len() < core.connections_max;
-        let first = room.then(|| core.waiting.pop_front()).flatten();
+        // Where there is no room after all it waits again, in its turn.
+        let first = core.waiting.pop_front();
+        let room = core.open() < core.connections_max || core.links.iter().any(|l| l.has_room());
+        let first = match room {
+            true => first,
+            false => {
+                first
+                    .into_iter()
+                    .for_each(|first| core.waiting.push_front(first));
+                None
+            }
+        };
         drop(core);
         if let Some(first) = first {
             self.dispatch(first);
         }
     }
 
-    /// A request without an answer ends its buyer's journey.
-    fn lose(&self, place: u32, end: End) {
+    /// A request without an answer ends its buyer's journey; a recording goes on, as people did.
+    fn lose(&self, place: u32, end: End) -> Option<u32> {
         let now = self.now_us();
-        let mut core = self.core.borrow_mut();
-        let Some(buyer) = core.buyers.try_remove(place as usize) else {
-            return;
-        };
-        let measured = &mut core.measured;
-        measured.named[buyer.request as usize].ends[end as usize] += 1;
-        measured.second(now).ends[end as usize] += 1;
+        let mut guard = self.core.borrow_mut();
+        let core = &mut *guard;
+        self.count_lost(core, place, end)?;
+        if self.script.starts.is_some() {
+            return self.next(core, place, now, now);
+        }
+        core.buyers.remove(place as usize);
+        None
+    }
+
+    fn count_lost(&self, core: &mut Core, place: u32, end: End) -> Option<()> {
+        core.buyers.get(place as usize)?;
+        let row = self.row(core, place);
+        core.buyers[place as usize].way = None;
+        core.measured.named[row].ends[end as usize] += 1;
+        core.measured.second(self.now_us()).ends[end as usize] += 1;
+        Some(())
     }
 
     fn sweep(&self, now: u64) {
@@ -385,7 +559,7 @@ impl Worker {
         for slot in slots.filter(|slot| slot.deadline_us.get() <= now) {
             slot.cut_off();
         }
-        let (buyers, open) = (core.buyers.len() as u64, core.slots.len() as u64);
+        let (buyers, open) = (core.buyers.len() as u64, core.open() as u64);
         drop(core);
         let mut core = self.core.borrow_mut();
         let second = core.measured.second(now);
@@ -405,124 +579,16 @@ impl Worker {
 
     /// Whatever is under way when the run ends was never answered in time.
     fn leave(&self) {
-        let core = self.core.borrow();
+        let mut guard = self.core.borrow_mut();
+        let core = &mut *guard;
         let slots = core.slots.iter();
         let busy: Vec<u32> = slots.filter_map(|(_, slot)| slot.busy.get()).collect();
-        drop(core);
-        for buyer in busy {
-            self.lose(buyer, End::TimedOut);
-        }
-        let waiting = std::mem::take(&mut self.core.borrow_mut().waiting);
-        for buyer in waiting {
-            self.lose(buyer, End::Ours);
-        }
-    }
-}
-
-fn write_request(
-    spec: &RequestSpec,
-    target: &Target,
-    buyer: &mut Buyer,
-    closes: bool,
-    scratch: &mut String,
-    out: &mut Vec<u8>,
-) {
-    out.extend_from_slice(spec.method.as_str().as_bytes());
-    out.push(b' ');
-    match spec.path.constant() {
-        Some(path) => path_bytes(path, out),
-        None => {
-            scratch.clear();
-            spec.path.render(buyer, scratch);
-            path_bytes(scratch, out);
-        }
-    }
-    out.extend_from_slice(b" HTTP/1.1\r\n");
-    out.extend_from_slice(&target.host_line);
-    for (name, value) in &spec.headers {
-        scratch.clear();
-        value.render(buyer, scratch);
-        out.extend_from_slice(name.as_str().as_bytes());
-        out.extend_from_slice(b": ");
-        // A line end in a value would be another header.
-        out.extend(
-            scratch
-                .bytes()
-                .filter(|byte| *byte >= b' ' && *byte != 0x7f),
-        );
-        out.extend_from_slice(b"\r\n");
-    }
-    if !buyer.cookies.is_empty() {
-        out.extend_from_slice(b"cookie: ");
-        for (place, cookie) in buyer.cookies.iter().enumerate() {
-            out.extend_from_slice(if place == 0 { b"" } else { b"; " });
-            out.extend_from_slice(cookie.name.as_bytes());
-            out.push(b'=');
-            out.extend_from_slice(cookie.value.as_bytes());
-        }
-        out.extend_from_slice(b"\r\n");
-    }
-    if closes {
-        out.extend_from_slice(b"connection: close\r\n");
-    }
-    match &spec.body {
-        None => out.extend_from_slice(b"\r\n"),
-        Some(body) => {
-            scratch.clear();
-            body.render(buyer, scratch);
-            // Writing to a vector cannot fail.
-            let _ = write!(out, "content-length: {}\r\n\r\n", scratch.len());
-            out.extend_from_slice(scratch.as_bytes());
-        }
-    }
-}
-
-/// A target of a request has no blanks, no controls and no bytes beyond ASCII.
-fn path_bytes(path: &str, out: &mut Vec<u8>) {
-    for byte in path.bytes() {
-        match byte {
-            b'!'..=b'~' => out.push(byte),
-            _ => {
-                let _ = write!(out, "%{byte:02X}");
-            }
-        }
-    }
-}
-
-/// The processor time of this thread, as the kernel counts it.
-struct Meter {
-    first: Option<(u64, u64)>,
-    second: (u64, u64),
-}
-
-impl Meter {
-    fn new() -> Meter {
-        let first = Meter::read();
-        Meter {
-            first,
-            second: (0, first.map_or(0, |(cpu, _)| cpu)),
-        }
-    }
-    /// Time on a processor and time waiting for one; `None` where the kernel does not say.
-    fn read() -> Option<(u64, u64)> {
-        let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-        let mut numbers = text.split_whitespace().map(str::parse::<u64>);
-        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
-    }
-    fn sample(&mut self, now_us: u64, measured: &mut Measured) {
-        let (since_us, since_cpu) = self.second;
-        if now_us < since_us + 1_000_000 && measured.wall_us == 0 && since_us > 0 {
-            return;
-        }
-        let (Some(first), Some((cpu, starved))) = (self.first, Meter::read()) else {
-            return;
-        };
-        measured.cpu_ns = cpu - first.0;
-        measured.starved_ns = starved - first.1;
-        if now_us >= since_us + 1_000_000 {
-            let span_ns = (now_us - since_us) as f64 * 1e3;
-            measured.busiest = measured.busiest.max((cpu - since_cpu) as f64 / span_ns);
-            self.second = (now_us, cpu);
+        let waiting = std::mem::take(&mut core.waiting);
+        let busy = busy.into_iter().map(|buyer| (buyer, End::TimedOut));
+        let waiting = waiting.into_iter().map(|buyer| (buyer, End::Ours));
+        for (buyer, end) in busy.chain(waiting) {
+            self.count_lost(core, buyer, end);
+            core.buyers.try_remove(buyer as usize);
         }
     }
 }

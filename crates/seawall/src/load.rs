@@ -2,9 +2,9 @@
 
 use crate::agent::{Lead, NoFleet};
 use ::load::arrivals::{Plan, Segment, Spacing};
-use ::load::compile::{self, Compiled, Http};
+use ::load::compile::{self, Compiled};
 use ::load::consent::{self, Consent};
-use ::load::find::{Finding, Step, find};
+use ::load::find::{Finding, Step};
 use ::load::generator::{Ended, Generator, Here, Running};
 use ::load::live::{How, Live, Moment, Watched};
 use ::load::measure::{End, Second};
@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+mod find;
 mod show;
 
 #[derive(Debug, Subcommand)]
@@ -90,6 +91,8 @@ pub struct FindArgs {
     common: Common,
     #[command(flatten)]
     lead: Lead,
+    #[command(flatten)]
+    more: find::More,
     /// What must hold, such as p99<200ms, mean<50ms, errors<1% or refused<5%; at least one.
     #[arg(long, required = true)]
     slo: Vec<Objective>,
@@ -167,40 +170,39 @@ struct Ready {
 fn ready(common: &Common) -> Result<Ready, Stopped> {
     let usage = |error: &dyn std::fmt::Display| Stopped::Usage(error.to_string());
     let mut compiled = compile::file(&common.scenario).map_err(|error| usage(&error))?;
-    if compiled.target.http == Http::Two {
-        let file = common.scenario.display();
-        return Err(Stopped::Usage(format!(
-            "{file}: target.http: this version sends HTTP/1.1 only, found 2"
-        )));
-    }
     if let Some(workers) = common.workers {
         compiled.options.workers = workers;
     }
-    let url = common.url.as_ref().unwrap_or(&compiled.target.url);
-    let roots = match url.starts_with("https://") {
-        false => None,
-        true => Some(::load::tls(compiled.target.ca_file.as_deref()).map_err(|e| usage(&e))?),
-    };
-    let target = Target::new(url, roots).map_err(|error| usage(&error))?;
-    let ceiling = match consent::is_own(target.address().ip()) {
-        true => f64::INFINITY,
-        false => {
-            let key = key(&common.key_file)?;
-            let allowed = target.consent(&key, now_s()).map_err(|why| {
-                let authority = target.authority();
-                Stopped::Usage(format!(
-                    "{authority} is not this machine and does not say that it wants load: {why}; \
-                     `seawall load token` prints the note that it must serve"
-                ))
-            })?;
-            allowed.ceiling_per_s as f64
-        }
-    };
+    let target = compiled.target.target(common.url.as_deref());
+    let target = target.map_err(|error| usage(&error))?;
+    let ceiling = ceiling(&target, &common.key_file)?;
+    target.probe().map_err(|why| {
+        let file = common.scenario.display();
+        Stopped::Usage(format!(
+            "{file}: target.http: found 2 for {target:?}: {why}"
+        ))
+    })?;
     Ok(Ready {
         compiled,
         target: Arc::new(target),
         ceiling,
     })
+}
+
+/// Arrivals a second that the target allows.
+fn ceiling(target: &Target, key_file: &Path) -> Result<f64, Stopped> {
+    if consent::is_own(target.address().ip()) {
+        return Ok(f64::INFINITY);
+    }
+    let key = key(key_file)?;
+    let allowed = target.consent(&key, now_s()).map_err(|why| {
+        let authority = target.authority();
+        Stopped::Usage(format!(
+            "{authority} is not this machine and does not say that it wants load: {why}; \
+             `seawall load token` prints the note that it must serve"
+        ))
+    })?;
+    Ok(allowed.ceiling_per_s as f64)
 }
 
 fn run_scenario(args: &RunArgs) -> Result<ExitCode, Stopped> {
@@ -379,37 +381,14 @@ fn follow(
 }
 
 fn find_rate(args: &FindArgs) -> Result<ExitCode, Stopped> {
+    if args.more.driver == find::Driver::K6 {
+        return find::by_k6(args);
+    }
     let begun = (Instant::now(), SystemTime::now());
     let common = &args.common;
     let ready = ready(common)?;
     let compiled = &ready.compiled;
-    let (window_s, warm_s, long_s, precision) = match args.quick {
-        true => (4, 1, 6, args.precision.max(5.0)),
-        false => (
-            args.window.max(3),
-            2,
-            args.window.max(3) * 2,
-            args.precision,
-        ),
-    };
-    if !(0.1..=50.0).contains(&precision) || args.start <= 0.0 || args.max < args.start {
-        return Err(Stopped::Usage(
-            "--precision must be from 0.1 to 50 and --max at least --start, above 0".to_owned(),
-        ));
-    }
-    let finding = Finding {
-        settings: Settings {
-            start_per_s: args.start,
-            most_per_s: args.max.min(ready.ceiling),
-            precision: precision / 100.0,
-            confirmations: if args.quick { 1 } else { 2 },
-        },
-        objectives: args.slo.clone(),
-        window_s,
-        warm_s,
-        long_s,
-        spacing: compiled.plan.spacing,
-    };
+    let finding = finding(args, ready.ceiling, compiled.plan.spacing)?;
     let generator = generator(&ready, common, &args.lead)?;
     once(&ready, compiled.setup.as_ref(), "set-up")?;
     let stop = interrupted()?;
@@ -419,7 +398,7 @@ fn find_rate(args: &FindArgs) -> Result<ExitCode, Stopped> {
         generator: generator.as_ref(),
         live: Arc::clone(&live),
     };
-    let found = find(&watched, &finding, &stop, |step| {
+    let found = ::load::find::find(&watched, &finding, &stop, |step| {
         live.note(&show::step(step));
         steps.push(step.clone());
     })?;
@@ -437,6 +416,38 @@ fn find_rate(args: &FindArgs) -> Result<ExitCode, Stopped> {
     };
     let body = Body::of_find(&steps, &found, &args.slo, about);
     tell(body, begun, (&args.out, "find"), common.json)
+}
+
+/// How to search, as the arguments say.
+fn finding(args: &FindArgs, ceiling: f64, spacing: Spacing) -> Result<Finding, Stopped> {
+    let (window_s, warm_s, long_s, precision) = match args.quick {
+        true => (4, 1, 6, args.precision.max(5.0)),
+        false => (
+            args.window.max(3),
+            2,
+            args.window.max(3) * 2,
+            args.precision,
+        ),
+    };
+    if !(0.1..=50.0).contains(&precision) || args.start <= 0.0 || args.max < args.start {
+        return Err(Stopped::Usage(
+            "--precision must be from 0.1 to 50 and --max at least --start, above 0".to_owned(),
+        ));
+    }
+    Ok(Finding {
+        settings: Settings {
+            start_per_s: args.start,
+            most_per_s: args.max.min(ceiling),
+            precision: precision / 100.0,
+            confirmations: if args.quick { 1 } else { 2 },
+        },
+        objectives: args.slo.clone(),
+        window_s,
+        warm_s,
+        long_s,
+        spacing,
+        metrics: args.more.metrics()?,
+    })
 }
 
 fn token(args: &TokenArgs) -> Result<ExitCode, Stopped> {

@@ -41,6 +41,7 @@ pub fn scripts(source: &mut Source, elsewhere: &mut Vec<Problem>, scenario: &Sce
         scenario,
         names: &names,
         requests: Vec::new(),
+        follows: Vec::new(),
         known: HashMap::new(),
         said: std::collections::HashSet::new(),
     };
@@ -202,6 +203,8 @@ struct Compiler<'a> {
     scenario: &'a Scenario,
     names: &'a Variables,
     requests: Vec<RequestSpec>,
+    /// How many redirects of each are followed.
+    follows: Vec<u32>,
     /// Where each request's step stands, and its place among the script's.
     known: HashMap<String, u32>,
     /// Places whose problems were told: blocks are looked at wherever they are done.
@@ -214,6 +217,7 @@ impl Compiler<'_> {
         Script {
             journeys,
             requests: std::mem::take(&mut self.requests),
+            follows: std::mem::take(&mut self.follows),
             ..Script::default()
         }
     }

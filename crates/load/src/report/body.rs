@@ -64,6 +64,9 @@ pub struct RequestFigures {
     pub service_ms: Option<Quantiles>,
     pub refused_ms: Option<Quantiles>,
     pub unexpected_statuses: BTreeMap<String, u64>,
+    /// What HTTP/2 or a redirect said, where an end says too little: `REFUSED_STREAM`.
+    #[serde(default)]
+    pub reasons: BTreeMap<String, u64>,
     pub checks: Vec<CheckFigures>,
     pub bytes: Option<u64>,
 }
@@ -157,6 +160,19 @@ pub struct StepFigures {
     pub because: Vec<String>,
     pub busiest: f64,
     pub lag_p99_ms: f64,
+    /// Where the target shows it.
+    #[serde(default)]
+    pub target: Option<TargetFigures>,
+}
+
+/// What a target used during a step, by its own metrics.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetFigures {
+    /// On the average.
+    pub processors: Option<f64>,
+    pub memory_bytes: Option<f64>,
+    pub open_files: Option<f64>,
 }
 
 impl Body {

@@ -10,6 +10,7 @@ use super::body::{
 };
 use crate::limits::K6_GROUP_DEPTH_MAX;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// The figures of a summary. The error says where and what was expected.
 pub fn read(text: &str) -> Result<Body, String> {
@@ -70,6 +71,41 @@ pub fn read(text: &str) -> Result<Body, String> {
         );
     }
     Ok(body)
+}
+
+/// What a search takes from a summary, of one tag.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct K6Figures {
+    pub requests: u64,
+    pub failed: u64,
+    pub iterations: u64,
+    pub dropped: u64,
+    /// Of `http_req_duration`, by the names that k6 has: `p(99)`, `avg`.
+    pub trend_ms: BTreeMap<String, f64>,
+    pub quantiles: Option<Quantiles>,
+}
+
+/// The figures of what has a tag, such as `{scenario:a}`. The error says what is missing.
+pub fn tagged(text: &str, tag: &str) -> Result<K6Figures, String> {
+    let document: Value = serde_json::from_str(text).map_err(|bad| bad.to_string())?;
+    let metrics = document.get("metrics").and_then(Value::as_object);
+    let metrics = metrics.ok_or("metrics: missing")?;
+    let of = |name: &str, field: &str| count(metrics.get(&format!("{name}{tag}")), field);
+    let all = request(metrics, tag, "all");
+    let duration = metrics.get(&format!("http_req_duration{tag}"));
+    let trend = duration.and_then(|trend| trend.get("values")?.as_object());
+    let trend = trend.ok_or_else(|| format!("metrics.http_req_duration{tag}: missing"))?;
+    let trend = trend
+        .iter()
+        .filter_map(|(name, value)| Some((name.clone(), value.as_f64()?)));
+    Ok(K6Figures {
+        requests: of("http_reqs", "count").unwrap_or(0),
+        failed: of("http_req_failed", "passes").unwrap_or(0),
+        iterations: of("iterations", "count").unwrap_or(0),
+        dropped: of("dropped_iterations", "count").unwrap_or(0),
+        trend_ms: trend.collect(),
+        quantiles: all.service_ms.filter(|found| found.count != Some(0)),
+    })
 }
 
 /// A figure of a metric, within `values` or beside it.

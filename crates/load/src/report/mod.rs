@@ -19,12 +19,12 @@ mod tests;
 
 pub use body::{
     Body, CheckFigures, Generator, LoadFigures, Quantiles, RequestFigures, SearchFigures,
-    SecondFigures, Source, StepFigures, ThresholdFigures,
+    SecondFigures, Source, StepFigures, TargetFigures, ThresholdFigures,
 };
 pub use compare::{Comparison, Difference, compare};
 pub use jtl::read as read_jtl;
 pub use junit::junit;
-pub use k6::read as read_k6;
+pub use k6::{K6Figures, read as read_k6, tagged as k6_tagged};
 pub use of::{About, Ran, envelope};
 pub use page::page;
 pub use read::{Unreadable, read};

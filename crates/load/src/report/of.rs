@@ -2,7 +2,7 @@
 
 use super::body::{
     Body, CheckFigures, Generator, LoadFigures, Quantiles, RequestFigures, SearchFigures,
-    SecondFigures, Source, StepFigures, ThresholdFigures,
+    SecondFigures, Source, StepFigures, TargetFigures, ThresholdFigures,
 };
 use crate::find::Step;
 use crate::measure::{End, Latency, Measured, Named, Second};
@@ -188,6 +188,7 @@ pub(super) fn request(named: &Named) -> RequestFigures {
         service_ms: quantiles(&named.service),
         refused_ms: quantiles(&named.refusals),
         unexpected_statuses: statuses.map(|(code, n)| (code.to_string(), *n)).collect(),
+        reasons: named.reasons.clone(),
         checks: named.checks.iter().map(check).collect(),
         bytes: Some(named.bytes),
     }
@@ -219,11 +220,19 @@ fn step(step: &Step) -> StepFigures {
         confirms: step.long,
         seconds: step.seconds as u64,
         answered_per_s: step.answered_per_s(),
-        latency_ms: quantiles(&step.window.latency),
+        latency_ms: step
+            .latency_ms
+            .clone()
+            .or_else(|| quantiles(&step.window.latency)),
         ends: ends(|end| step.window.ended(end), |_| true),
         came_to: came_to.to_owned(),
         because: step.because.clone(),
         busiest: step.cpu_share,
         lag_p99_ms: ms(step.lag_p99_us),
+        target: step.used.map(|used| TargetFigures {
+            processors: used.processors,
+            memory_bytes: used.memory_bytes,
+            open_files: used.open_files,
+        }),
     }
 }

@@ -1,6 +1,6 @@
 //! The report as text, in sections of aligned rows; the page shows the same ones.
 
-use super::body::{Body, Quantiles, RequestFigures, Source};
+use super::body::{Body, Quantiles, RequestFigures, Source, TargetFigures};
 use picture::{Section, thousands};
 use std::fmt::Write;
 use wire::report::{Report, Verdict};
@@ -179,6 +179,8 @@ fn ends(body: &Body) -> Option<Section> {
         .collect();
     let statuses = total.unexpected_statuses.iter();
     rows.extend(statuses.map(|(code, n)| vec![format!("status {code}"), thousands(*n)]));
+    let reasons = total.reasons.iter();
+    rows.extend(reasons.map(|(reason, n)| vec![reason.clone(), thousands(*n)]));
     (!rows.is_empty()).then(|| Section {
         title: "Not good",
         head: Vec::new(),
@@ -244,7 +246,8 @@ fn search(body: &Body) -> Option<Section> {
                 .sum();
             let confirms = if step.confirms { " (confirms)" } else { "" };
             let why = step.because.join("; ");
-            let word = format!("{} {why}", step.came_to);
+            let target = step.target.as_ref().map(used_words);
+            let word = format!("{} {why} {}", step.came_to, target.unwrap_or_default());
             vec![
                 format!("{:.1}/s{confirms}", step.per_s),
                 format!("{:.1}", step.answered_per_s),
@@ -260,6 +263,17 @@ fn search(body: &Body) -> Option<Section> {
         head: vec!["rate", "answered/s", "p99 ms", "errors", ""],
         rows,
     })
+}
+
+/// What a target used, in words.
+fn used_words(used: &TargetFigures) -> String {
+    let processors = used.processors.map(|n| format!("{n:.2} processors"));
+    let memory = used
+        .memory_bytes
+        .map(|n| format!("{:.1} MiB", n / 1_048_576.0));
+    let files = used.open_files.map(|n| format!("{n:.0} open files"));
+    let all: Vec<String> = [processors, memory, files].into_iter().flatten().collect();
+    format!("[target: {}]", all.join(", "))
 }
 
 /// What a search found, in a sentence.

@@ -100,6 +100,12 @@ fn find_report() -> Report<Body> {
         told,
         cpu_share: 0.3,
         lag_p99_us: 50,
+        latency_ms: None,
+        used: Some(crate::metrics::Used {
+            processors: Some(0.75),
+            memory_bytes: Some(1_048_576.0),
+            open_files: None,
+        }),
     };
     let failed = Told::Failed {
         far: false,

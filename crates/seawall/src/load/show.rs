@@ -1,6 +1,8 @@
 //! What a load run does, line by line, while it does it.
 
 use super::{Found, Step, Told};
+use ::load::metrics::Used;
+use ::load::report::Quantiles;
 
 fn ms(us: Option<u64>) -> String {
     us.map_or("–".to_owned(), |us| format!("{:.1}", us as f64 / 1e3))
@@ -18,14 +20,30 @@ pub(super) fn step(step: &Step) -> String {
         true => String::new(),
         false => format!(": {}", step.because.join("; ")),
     };
+    // Another tool tells its quantiles and no histogram.
+    let quantile = |share, theirs: fn(&Quantiles) -> Option<f64>| match &step.latency_ms {
+        Some(found) => theirs(found).map_or("–".to_owned(), |ms| format!("{ms:.1}")),
+        None => ms(step.window.latency.quantile_us(share)),
+    };
     format!(
-        "{:>9.1}/s {told}{long}  answered {:.1}/s  p50 {} ms  p99 {} ms  errors {}{why}",
+        "{:>9.1}/s {told}{long}  answered {:.1}/s  p50 {} ms  p99 {} ms  errors {}{}{why}",
         step.per_s,
         step.answered_per_s(),
-        ms(step.window.latency.quantile_us(0.5)),
-        ms(step.window.latency.quantile_us(0.99)),
-        step.window.errors()
+        quantile(0.5, |found| found.p50),
+        quantile(0.99, |found| found.p99),
+        step.window.errors(),
+        step.used.as_ref().map_or(String::new(), used)
     )
+}
+
+fn used(used: &Used) -> String {
+    let processors = used
+        .processors
+        .map(|n| format!("  target {n:.2} processors"));
+    let memory = used
+        .memory_bytes
+        .map(|n| format!("  {:.1} MiB", n / 1_048_576.0));
+    processors.unwrap_or_default() + &memory.unwrap_or_default()
 }
 
 pub(super) fn found(found: &Found) -> String {

@@ -7,8 +7,10 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Answers everything with 200; counts requests.
 fn server() -> (String, Arc<AtomicU64>) {
@@ -53,26 +55,35 @@ fn load(folder: &Path, args: &[&str]) -> (i32, String, String) {
     )
 }
 
+/// The same, again while it says that the generator was the limit: other tests run beside it.
+fn judged(folder: &Path, args: &[&str]) -> (i32, String, String) {
+    let mut done = load(folder, args);
+    for _ in 0..3 {
+        if done.0 != 2 {
+            break;
+        }
+        done = load(folder, args);
+    }
+    done
+}
+
 #[test]
 fn a_run_is_sent_as_planned_reported_and_judged() {
     let (url, count) = server();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     scenario(path, &url, "thresholds: {http_reqs: [count==100]}\n");
-    let (code, out, err) = load(path, &["run", "s.yaml", "--json"]);
+    let (code, out, err) = judged(path, &["run", "s.yaml", "--json"]);
     let report: Value = serde_json::from_str(&out).unwrap();
-    assert_eq!(
-        (code, count.load(Ordering::Relaxed)),
-        (0, 100),
-        "{out}{err}"
-    );
+    assert_eq!(code, 0, "{out}{err}");
+    assert_eq!(count.load(Ordering::Relaxed) % 100, 0, "{out}{err}");
     assert_eq!(report["verdict"], "holds");
     assert!(err.contains("2 s") && err.contains("good"), "{err}");
     for file in ["load.json", "load.html", "load.junit.xml"] {
         assert!(path.join("out").join(file).exists(), "{file}");
     }
     scenario(path, &url, "thresholds: {http_reqs: [count>100]}\n");
-    let (code, out, _) = load(path, &["run", "s.yaml", "--quiet"]);
+    let (code, out, _) = judged(path, &["run", "s.yaml", "--quiet"]);
     assert_eq!(code, 99);
     assert!(out.contains("BROKEN"), "{out}");
 }
@@ -85,11 +96,58 @@ fn a_bound_on_the_search_is_a_lower_bound_of_the_answer() {
     scenario(path, &url, "");
     let bounds = ["--start", "20", "--max", "40", "--quick", "--json"];
     let args = [&["find", "s.yaml", "--slo", "p50<5s"][..], &bounds].concat();
-    let (code, out, err) = load(path, &args);
+    let (code, out, err) = judged(path, &args);
     assert_eq!(code, 0, "{out}{err}");
     assert!(err.contains("at least 40.0/s"), "{err}");
     let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(report["kind"], "find", "{out}");
+}
+
+#[test]
+fn a_generator_that_is_held_up_says_that_it_was_the_limit() {
+    let (url, count) = server();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    scenario(path, &url, "thresholds: {http_reqs: [count>1]}\n");
+    let text = fs::read_to_string(path.join("s.yaml")).unwrap();
+    let text = text.replace("rate: 50, for: 2s", "rate: 500, for: 3s");
+    fs::write(path.join("s.yaml"), text).unwrap();
+    let mut command = command(&binary());
+    command.args(["load", "run", "s.yaml", "--json", "--quiet"]);
+    let child = command
+        .current_dir(path)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while count.load(Ordering::Relaxed) == 0 {
+        std::thread::yield_now();
+    }
+    // A thief who takes it from the processor for half of the time: whatever it is (a quota, a
+    // neighbour, a sleeping machine), the kernel counts no waiting for it.
+    let signal = |name: &str| {
+        let pid = child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([name, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    };
+    for _ in 0..4 {
+        signal("-STOP");
+        std::thread::sleep(Duration::from_millis(200));
+        signal("-CONT");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let done = child.wait_with_output().unwrap();
+    let report: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(
+        (done.status.code(), &report["verdict"]),
+        (Some(2), &"none".into())
+    );
+    let why = report["body"]["generator"]["invalid"].to_string();
+    assert!(why.contains("more than 10 ms late"), "{why}");
 }
 
 #[test]
@@ -109,12 +167,42 @@ fn what_cannot_be_done_is_said_before_anything_is_sent() {
         ),
         (vec!["find", "s.yaml", "--slo", "p99<200"], "p99<200"),
         (vec!["run", "none.yaml"], "none.yaml"),
+        (
+            vec!["find", "none.js", "--slo", "p99<1s", "--driver", "k6"],
+            "none.js",
+        ),
+        (
+            vec!["find", "s.yaml", "--slo", "refused<1%", "--driver", "k6"],
+            "refusals",
+        ),
+        (
+            vec![
+                "find",
+                "s.yaml",
+                "--slo",
+                "p99<1s",
+                "--metrics",
+                "http://127.0.0.1:9",
+            ],
+            "--metrics",
+        ),
     ] {
         let (code, _, err) = load(path, &args);
         assert_eq!(code, 64, "{args:?}: {err}");
         assert!(err.contains(wanted), "{args:?}: {err}");
     }
     assert_eq!(count.load(Ordering::Relaxed), 0);
+    // A target that does not speak what the scenario wants.
+    let (other, _) = server();
+    scenario(path, &other, "");
+    let text = fs::read_to_string(path.join("s.yaml")).unwrap();
+    fs::write(path.join("s.yaml"), text.replace("\"}", "\", http: 2}")).unwrap();
+    let (code, _, err) = load(path, &["run", "s.yaml"]);
+    assert_eq!(code, 64, "{err}");
+    assert!(
+        err.contains("target.http") && err.contains("HTTP/2"),
+        "{err}"
+    );
 }
 
 #[test]

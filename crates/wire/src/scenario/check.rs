@@ -3,7 +3,7 @@
 
 use super::shape::LoadShape;
 use super::steps::{Check, Do, Extract, Request, Step};
-use super::{Feeder, Scenario, Stop, Target};
+use super::{Feeder, Http, Scenario, Stop, Target};
 use crate::gateway::shape::{ScalarOr, Several};
 use crate::gateway::source::{Source, joined, near_word};
 use std::collections::BTreeMap;
@@ -82,6 +82,11 @@ fn target(source: &mut Source, target: &Target) {
     if !good {
         let expected = "scheme, host and port such as http://127.0.0.1:8080, without a path";
         source.wrong("target.url", &format!("{:?}", target.url), expected);
+    }
+    // Only where it is said, or left out, what version is meant.
+    let known = source.has("target.url") && !source.troubled("target.http");
+    if known && target.http == Http::One && source.has("target.streams") {
+        source.wrong("target.streams", "http 1", "it only with http: 2");
     }
 }
 

@@ -39,6 +39,10 @@ pub const RATE_PER_S_MAX: f64 = 10_000_000.0;
 pub const PART_MS_MAX: u64 = 7 * 86_400_000;
 /// Rounds of one loop, a bound in times.
 pub const LOOP_TIMES_MAX: u64 = 100_000;
+/// Requests at once on one connection of HTTP/2: targets seldom allow more.
+pub const STREAMS_MAX: u64 = 10_000;
+/// Redirects of one request that are followed: a browser gives up after 20.
+pub const REDIRECTS_MAX: u64 = 20;
 /// Sockets of one generator, as systems bound them.
 pub const SOCKETS_MAX: u64 = 1_000_000;
 /// The largest seed: whole numbers beyond it are not exact in JSON (in bits: 53).

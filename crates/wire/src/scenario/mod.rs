@@ -13,7 +13,7 @@ pub mod steps;
 #[cfg(test)]
 mod tests;
 
-use crate::campaign::tree::{Problems, Reader};
+use crate::campaign::tree::{Node, Problems, Reader};
 use crate::gateway::limits::{FILE_BYTES_MAX, SENTENCE_CHARS_MAX};
 use crate::gateway::scalar::{FILE, Kind, NAME, URL, list, number, span, table, text, whole};
 use crate::gateway::schema;
@@ -23,7 +23,8 @@ use crate::gateway::shape::{
 use crate::gateway::source::Source;
 use limits::{
     BLOCK_NAMES_MAX, COLUMN_NAMES_MAX, EXPR_CHARS_MAX, FEEDER_NAMES_MAX, JOURNEY_NAMES_MAX,
-    METRIC_NAMES_MAX, SOCKETS_MAX, STEP_OPS_MAX, STOP_RULES_MAX, THRESHOLD_RULES_MAX,
+    METRIC_NAMES_MAX, REDIRECTS_MAX, SOCKETS_MAX, STEP_OPS_MAX, STOP_RULES_MAX, STREAMS_MAX,
+    THRESHOLD_RULES_MAX,
 };
 use rule::ThresholdRule;
 use shape::Load;
@@ -72,12 +73,18 @@ mapping! {
     pub struct Target {
         /// Scheme, host and port, such as `http://127.0.0.1:8080`; paths belong to requests.
         url: String = URL, Need::Required;
-        /// The version of HTTP.
+        /// The version of HTTP. 2 is agreed on by TLS (ALPN), and spoken by prior knowledge without
+        /// TLS.
         http: Http = Http::SHAPE, Need::Or("1");
         /// Whether connections are kept and shared by all buyers, or new for each request.
         connections: Connections = Connections::SHAPE, Need::Or("kept");
         /// Most connections at once; beyond it requests wait, and their latency shows it.
         connections_max: u64 = whole(1, SOCKETS_MAX), Need::Or("20000");
+        /// With `http: 2`: most requests at once on one connection; fewer if the target says so.
+        streams: u64 = whole(1, STREAMS_MAX), Need::Or("100");
+        /// How many redirects of a request are followed, on this target only; where it is 0, a
+        /// redirect is an answer.
+        follow_redirects: u64 = whole(0, REDIRECTS_MAX), Need::Or("0");
         /// How long a request may take that says nothing else.
         timeout: Duration = span(1, 60 * MINUTE), Need::Or("10s");
         /// Certificate authorities in PEM, for https.
@@ -177,7 +184,7 @@ words! {
 /// A file that was taken apart: what could be read of it, and what is wrong so far.
 #[derive(Clone, Debug)]
 pub struct Read {
-    /// `None` if too much is missing to look further.
+    /// `None` if it is no mapping at all; what could not be read has something in its place.
     pub scenario: Option<Scenario>,
     pub source: Source,
 }
@@ -210,10 +217,50 @@ pub fn parse(path: &Path, text: &str) -> Result<Read, Problems> {
     let mut source = Source::new(path);
     source.note("", tree.line);
     let scenario = Scenario::take(&mut source, &Scenario::ITEM, &tree, "");
+    let scenario = scenario.or_else(|| patched(path, &tree));
     if let Some(scenario) = &scenario {
         check::scenario(&mut source, scenario);
     }
     Ok(Read { scenario, source })
+}
+
+/// What stands for a part that cannot be read, so that the others are looked at all the same: a
+/// mistake in the form of one must not hide what another means.
+const STAND_IN: &str = "version: 1
+name: unread
+target: {url: 'http://127.0.0.1'}
+load: {shape: {constant: {rate: 1, for: 1s}}}
+journeys: []
+";
+
+/// A scenario of the parts that could be read. What is wrong with the others was reported.
+fn patched(path: &Path, tree: &Node) -> Option<Scenario> {
+    let ours = Reader::parse(path, STAND_IN).ok()?;
+    let mut silent = Source::new(path);
+    let theirs = silent.open(tree, "", Scenario::SHAPE)?;
+    let ours = silent.open(&ours, "", Scenario::SHAPE)?;
+    macro_rules! part {
+        ($key:literal) => {
+            theirs
+                .take(&mut silent, $key)
+                .or_else(|| ours.take(&mut silent, $key))?
+        };
+    }
+    Some(Scenario {
+        at: String::new(),
+        version: part!("version"),
+        name: part!("name"),
+        about: part!("about"),
+        target: part!("target"),
+        load: part!("load"),
+        feeders: part!("feeders"),
+        setup: part!("setup"),
+        teardown: part!("teardown"),
+        blocks: part!("blocks"),
+        journeys: part!("journeys"),
+        thresholds: part!("thresholds"),
+        stop: part!("stop"),
+    })
 }
 
 /// Whether a file's keys show it to be a scenario.

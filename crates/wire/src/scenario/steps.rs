@@ -4,7 +4,7 @@
 
 use super::limits::{
     BODY_CHARS_MAX, CHECK_NAMES_MAX, EXPR_CHARS_MAX, FIELD_NAMES_MAX, LOOP_TIMES_MAX,
-    STATUS_RANGES_MAX, VARIABLE_NAMES_MAX,
+    REDIRECTS_MAX, STATUS_RANGES_MAX, VARIABLE_NAMES_MAX,
 };
 use crate::gateway::limits::PATH_CHARS_MAX;
 use crate::gateway::scalar::{FLAG, HEADER, Kind, NAME, Statuses, list, span, table, text, whole};
@@ -56,6 +56,8 @@ mapping! {
         form: Option<Table<String>> = table(&VALUE, FIELD_NAMES_MAX), Need::Optional;
         /// How long it may take; the target's where this is absent.
         timeout: Option<Duration> = span(1, HOUR), Need::Optional;
+        /// How many redirects are followed; the target's where this is absent.
+        follow_redirects: Option<u64> = whole(0, REDIRECTS_MAX), Need::Optional;
         /// Statuses that are good, in place of 200-399. 429 and 503 count as refusals unless they
         /// stand here, all others as errors.
         expect: Option<Several<Statuses>> =
@@ -171,6 +173,7 @@ impl Request {
             json: None,
             form: None,
             timeout: None,
+            follow_redirects: None,
             expect: None,
             checks: Vec::new(),
             extract: Table(Vec::new()),

@@ -13,6 +13,8 @@ target:
   http: 2
   connections: new
   connections_max: 100
+  streams: 50
+  follow_redirects: 3
   timeout: 5s
   ca_file: ca.pem
 load:
@@ -43,6 +45,7 @@ journeys:
           headers: {x-a: b}
           json: {n: "${n}", list: [1, true, null, a]}
           timeout: 2s
+          follow_redirects: 0
           expect: [201, 400-409]
           checks:
             - {name: id, json: /id, equals: "7"}
@@ -116,19 +119,29 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         ":6: target.http: found \"3\", expected 1, 2",
     ),
     (
+        "http: 2",
+        "http: 1",
+        ":9: target.streams: found http 1, expected it only with http: 2",
+    ),
+    (
+        "follow_redirects: 3",
+        "follow_redirects: 21",
+        "target.follow_redirects: found \"21\", expected a whole number from 0 to 20",
+    ),
+    (
         "timeout: 5s",
         "timeout: 5",
-        ":9: target.timeout: found \"5\", expected a duration",
+        ":11: target.timeout: found \"5\", expected a duration",
     ),
     (
         "rate: 5, for: 10s",
         "rate: 0, for: 10s",
-        ":15: load.shape.constant: found a rate of 0",
+        ":17: load.shape.constant: found a rate of 0",
     ),
     (
         "rate: 5, for: 10s",
         "rate: 5",
-        ":15: load.shape.constant: \"for\" is missing",
+        ":17: load.shape.constant: \"for\" is missing",
     ),
     (
         "constant: {rate: 5, for: 10s}",
@@ -163,7 +176,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "setup: [warm]",
         "setup: [worm]",
-        ":18: setup[0]: there is no block \"worm\", did you mean",
+        ":20: setup[0]: there is no block \"worm\", did you mean",
     ),
     (
         "GET /warm",
@@ -178,12 +191,12 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "- think: 1s",
         "- do: round",
-        ":24: blocks.round[0].do: block \"round\" does itself",
+        ":26: blocks.round[0].do: block \"round\" does itself",
     ),
     (
         "- think: 1s",
         "- when: \"1\"",
-        ":24: blocks.round[0]: found none of them, expected exactly",
+        ":26: blocks.round[0]: found none of them, expected exactly",
     ),
     (
         "- think: 1s",
@@ -194,17 +207,17 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "weight: 2.5",
         "weight: 0",
-        ":25: journeys: found no weight at all, expected one above 0",
+        ":27: journeys: found no weight at all, expected one above 0",
     ),
     (
         "feed: people",
         "feed: peoples",
-        ":29: journeys[0].steps[0].feed: there is no feeder",
+        ":31: journeys[0].steps[0].feed: there is no feeder",
     ),
     (
         "set: {n: \"1\"}",
         "set: {n-1: \"1\"}",
-        ":30: journeys[0].steps[1].set.n-1: found",
+        ":32: journeys[0].steps[1].set.n-1: found",
     ),
     (
         "method: POST",
@@ -219,7 +232,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "timeout: 2s",
         "body: x",
-        ":32: journeys[0].steps[2].request: found several bodies",
+        ":34: journeys[0].steps[2].request: found several bodies",
     ),
     (
         "[201, 400-409]",
@@ -234,7 +247,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "{is: status == 201}",
         "{name: a}",
-        ":42: journeys[0].steps[2].request.checks[1]: an empty",
+        ":45: journeys[0].steps[2].request.checks[1]: an empty",
     ),
     (
         "{is: status == 201}",
@@ -279,7 +292,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "path: /a, body",
         "name: order, path: /a, body",
-        ":52: journeys[0].steps[3].request: another",
+        ":55: journeys[0].steps[3].request: another",
     ),
     (
         "from: 1s, to: 2s",
@@ -294,7 +307,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "while: n < 3, most: 5",
         "while: n < 3",
-        ":57: journeys[0].steps[8].do.while: a loop needs",
+        ":60: journeys[0].steps[8].do.while: a loop needs",
     ),
     (
         "while: n < 3, most: 5",
@@ -347,6 +360,32 @@ fn all_mistakes_come_at_once() {
         .replace("setup: [warm]", "setup: [worm]")
         .replace("method: POST", "method: SEND");
     assert_eq!(said(&text).len(), 3, "{:#?}", said(&text));
+}
+
+#[test]
+fn a_part_that_cannot_be_read_does_not_hide_what_others_mean() {
+    let text = WHOLE
+        .replace("version: 1\n", "")
+        .replace("  url: https://shop.example:8443\n", "")
+        .replace("rate: 5, for: 10s", "rate: five, for: 10s")
+        .replace("setup: [warm]", "setup: [worm]")
+        .replace("      - do: warm\n", "      - {do: warm, think: 1s}\n")
+        .replace("rate<0.1, over: 5s", "rate<0.1, over: 5h");
+    let said = said(&text);
+    for wanted in [
+        "\"version\" is missing",
+        "\"url\" is missing",
+        "load.shape.constant.rate: found \"five\"",
+        "there is no block \"worm\"",
+        "found think and do, expected exactly one of",
+        "stop[0].figures.over: found \"5h\"",
+    ] {
+        assert!(
+            said.iter().any(|line| line.contains(wanted)),
+            "{wanted}: {said:#?}"
+        );
+    }
+    assert_eq!(said.len(), 6, "{said:#?}");
 }
 
 fn root() -> PathBuf {

@@ -50,6 +50,7 @@ impl Compiler<'_> {
         });
         let spec = RequestSpec {
             name: request.shown_name(),
+            figures: self.requests.len() as u32,
             method: method(request.method),
             path: self.template(&request.path, &joined(at, "path")),
             headers,
@@ -61,6 +62,9 @@ impl Compiler<'_> {
         };
         let place = self.requests.len() as u32;
         self.requests.push(spec);
+        let follows = request.follow_redirects;
+        let follows = follows.unwrap_or(self.scenario.target.follow_redirects);
+        self.follows.push(u32::try_from(follows).unwrap_or(0));
         self.known.insert(request.at.clone(), place);
         place
     }
