@@ -3,7 +3,7 @@
 /// Minutes of one campaign's forecast: 31 days; a sale that lasts longer is normal trade.
 pub const SPAN_MINUTES_MAX: usize = 31 * 1_440;
 
-/// Services of one map: a picture and a plan of more are of no use to anybody.
+/// Services of one map, by their names: a picture and a plan of more are of no use to anybody.
 pub const SERVICE_NODES_MAX: usize = 2_000;
 /// Circles of calls that are told at once, in lines.
 pub const CYCLES_TOLD_MAX: usize = 20;
@@ -18,5 +18,5 @@ pub const HISTORY_STEPS_MAX: usize = 16 * 168;
 /// Steps that a baseline looks ahead: eight weeks of hours. Beyond it the same weekday of the next
 /// week after the history stands for it, and the forecast says so.
 pub const HORIZON_STEPS_MAX: usize = 8 * 168;
-/// Stretches held back in a back-test, in folds: more would be older than what is forecast from.
+/// Rounds of a back-test, each with a stretch held back: more would be older than what is forecast from.
 pub const BACK_TEST_FOLDS_MAX: usize = 4;

@@ -89,5 +89,5 @@ pub const SHARE_REQUESTS_MAX: u64 = 1_000_000_000;
 pub const EDGE_SERIES_MAX: usize = 10_000;
 /// Bytes of a file with traces: it is read at once.
 pub const TRACES_BYTES_MAX: u64 = 256 << 20;
-/// Spans that one span may name as its causes, in edges; more than a batch of messages has.
+/// Spans that one span may name as its causes, as things; more than a batch of messages has.
 pub const SPAN_PARENTS_MAX: usize = 1_000;

@@ -17,7 +17,7 @@ pub const SINGLE_POINT_NAMES_MAX: usize = 32;
 pub const INSTANCE_SLOTS_MAX: u64 = 100_000;
 /// Calls that one request makes to one service, in events.
 pub const CALLS_PER_REQUEST_MAX: f64 = 10_000.0;
-/// Money an hour, in the file's currency.
+/// Money an hour, in units of the file's currency.
 pub const COST_PER_HOUR_MAX: f64 = 1e9;
 /// Milliseconds that more instances may take until they serve: a quarter, for what is bought.
 pub const LEAD_MS_MAX: u64 = 92 * 86_400_000;
