@@ -28,7 +28,9 @@ pub use duplicates::{Begun, DuplicateCounts, DuplicateTicket, Duplicates};
 pub use ended::Ended;
 pub use facts::{Channel, Class, Facts, HEADERS_MAX, Method, Part, RouteId, Value};
 pub use gcra::{Cell, Factor, Gcra, Tat};
-pub use overload::{Admission, Overload, OverloadConfig, OverloadPermit, OverloadView, ShedWhy};
+pub use overload::{
+    Admission, Machine, Overload, OverloadConfig, OverloadPermit, OverloadView, ShedWhy,
+};
 pub use rules::{
     Counters, Day, Description, Headroom, Key, Limit, Limits, Matcher, Missing, Mode, Override,
     PartValue, Permit, Provenance, Refusal, Retired, Rule, RuleId, RuleProblem, RuleSet,

@@ -186,14 +186,35 @@ pub const OVERLOAD_KEPT_PERCENT: [f64; 6] = [0.0, 10.0, 15.0, 20.0, 25.0, 30.0];
 pub const OVERLOAD_SOFT_PERCENT: u64 = 75;
 /// Seconds after which the shed are asked back, at most.
 pub const OVERLOAD_RETRY_SECONDS_MAX: f64 = 60.0;
-/// CPU readings are used at most this often: every 100 milliseconds.
-pub const OVERLOAD_CPU_READING_MS_MIN: u64 = 100;
-/// In percent over 100: above this share of the CPU the limit is cut, in proportion.
+/// Nanoseconds (5 ms): a latency below is good, whatever was expected. CoDel's target for a queue
+/// that stands (RFC 8289, 4.4); nobody notices it, and a fast service far below it is merely busy.
+pub const OVERLOAD_GOOD_NS: f64 = 5e6;
+/// Times that a limit in use grows per window while the mean latency is good: as fast as that of a
+/// TCP connection before its first loss.
+pub const OVERLOAD_GOOD_GROWTH: f64 = 1.5;
+/// Readings of the machine are used at most this often: every 100 milliseconds.
+pub const OVERLOAD_READING_MS_MIN: u64 = 100;
+/// In percent over 100: above this share of the CPU, while answers are slow, the limit is cut in
+/// proportion. A full CPU alone is none of its business: whoever shares the machine may fill it.
 pub const OVERLOAD_CPU_TARGET: f64 = 0.9;
 /// In percent over 100: below this share it grows back; between the two it stays.
 pub const OVERLOAD_CPU_LOW: f64 = 0.8;
-/// Times that the CPU's limit grows per reading.
-pub const OVERLOAD_CPU_GROWTH: f64 = 1.1;
+/// Answers are slow from this many times the expected latency on: a queue of a tenth.
+pub const OVERLOAD_CPU_SLOW: f64 = 1.1;
+/// And for this long after the window that found it, in milliseconds: then it is news no more.
+pub const OVERLOAD_CPU_SLOW_MS: u64 = 1_000;
+/// Nanoseconds (20 ms) that requests wait for the door itself before the limit is cut, in
+/// proportion: more than the time slices of a full machine make of it.
+pub const OVERLOAD_QUEUE_NS: f64 = 20e6;
+/// It is not cut below this share of itself per reading, however long the queue.
+pub const OVERLOAD_QUEUE_CUT_MIN: f64 = 0.7;
+/// Below this many times [`OVERLOAD_QUEUE_NS`] it grows back; between the two it stays.
+pub const OVERLOAD_QUEUE_LOW: f64 = 0.5;
+/// Times that the machine's limit grows per reading.
+pub const OVERLOAD_MACHINE_GROWTH: f64 = 1.1;
+/// Percent of the limit that requests whose bodies still flow may take, but always one: a client
+/// can take hours to send a large one, and nobody works for it meanwhile.
+pub const OVERLOAD_FLOWING_PERCENT: u32 = 25;
 
 // ── switches ─────────────────────────────────────────────────────────────────────────────────
 

@@ -12,8 +12,8 @@ use crate::room::Now;
 use guard::switches::{MetricId, Switches};
 use guard::{
     Admission, Begun, Breaker, BreakerConfig, BreakerTicket, Day, DuplicateTicket, Duplicates,
-    Ended, Factor, Facts, Limits, Nanos, Overload, OverloadPermit, Permit, Refusal, Retired,
-    SoldOut, Value, Verdict,
+    Ended, Factor, Facts, Limits, Machine, Nanos, Overload, OverloadPermit, Permit, Refusal,
+    Retired, SoldOut, Value, Verdict,
 };
 use std::sync::atomic::Ordering;
 
@@ -228,12 +228,12 @@ impl Books {
     }
 
     /// Lets time pass: days, forgetting, measured values for switches and stale limits.
-    pub fn tick(&mut self, counts: &Counts, now: Now, cpu_share: f64) {
+    pub fn tick(&mut self, counts: &Counts, now: Now, machine: Machine) {
         self.set_day(now);
         self.end_shares(now.nanos);
         self.limits.tick(now.nanos);
         if let Some(overload) = &mut self.overload {
-            overload.cpu(now.nanos, cpu_share);
+            overload.machine(now.nanos, machine);
             let view = overload.view();
             self.limits
                 .set_adaptive(Factor::from_millionths((view.admitted_share * 1e6) as u64));
@@ -249,7 +249,7 @@ impl Books {
         let in_flight = self.overload.as_ref().map_or(0, |o| o.view().in_flight);
         // In the order of `config::switches::METRICS`.
         let values = [
-            cpu_share,
+            machine.cpu_share,
             ended.quantile_ms(0.99),
             share(ended.badly, ended.count()),
             f64::from(in_flight),

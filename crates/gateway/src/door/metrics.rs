@@ -204,7 +204,8 @@ fn guarded(door: &Door, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result
             limit = Some((view.limit, view.in_flight));
             for (at, class) in Class::ALL.iter().enumerate() {
                 let labels = vec![("class", format!("{class:?}").to_lowercase())];
-                let all = view.shed_full[at] + view.shed_class[at] + view.shed_buyer[at];
+                let of_places = view.shed_full[at] + view.shed_class[at];
+                let all = of_places + view.shed_buyer[at] + view.shed_flowing[at];
                 shed.get_or_create(&labels).inc_by(all);
             }
         }
@@ -224,6 +225,11 @@ fn guarded(door: &Door, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result
         &breakers,
     )?;
     family(encoder, "door_shed", "Requests shed, by class", &shed)?;
+    let queue = ConstGauge::new(door.lag.shown().0 as f64 / 1e9);
+    let help = "How long requests that have come wait for the door itself";
+    let unit = Some(&prometheus_client::registry::Unit::Seconds);
+    let metric = encoder.encode_descriptor("door_queue", help, unit, queue.metric_type())?;
+    queue.encode(metric)?;
     if let Some((limit, in_flight)) = limit {
         for (name, help, value) in [
             (

@@ -20,6 +20,7 @@ mod held;
 mod identity;
 mod incoming;
 mod kept;
+mod lag;
 mod late;
 mod line;
 mod metrics;
@@ -156,6 +157,7 @@ pub struct Door {
     swapped: tokio::sync::Notify,
     reloading: Mutex<()>,
     cluster: Arc<crate::cluster::Counts>,
+    lag: lag::Lag,
 }
 
 impl std::fmt::Debug for Door {
@@ -202,8 +204,12 @@ impl Door {
     /// What has to be done now and then: a few times a second, on a thread of its own.
     pub fn tick(&self, cpu_share: f64) {
         let now = self.clocks.both();
+        let machine = guard::Machine {
+            cpu_share,
+            queue: self.lag.take(),
+        };
         let mut books = self.books();
-        books.tick(&self.counts, now, cpu_share);
+        books.tick(&self.counts, now, machine);
         let mut events = Vec::new();
         while let Some(event) = books.switches.take_event() {
             events.push(event);

@@ -475,6 +475,7 @@ impl Door {
             swapped: tokio::sync::Notify::new(),
             reloading: Mutex::new(()),
             cluster: Arc::default(),
+            lag: super::lag::Lag::default(),
         });
         #[cfg(feature = "cluster")]
         if let Some(cluster) = &door.running().written.gateway.cluster {

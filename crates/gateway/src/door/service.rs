@@ -113,6 +113,7 @@ impl<S: InProcess> DoorService<S> {
         let (service, proxy) = (Rc::new(service), Rc::new(Proxy::new()));
         let local = Local::new(&door, &proxy);
         render::begin(&door, &service, &proxy);
+        super::lag::watch(&door);
         DoorService {
             seen: Cell::new(local.generation),
             local: RefCell::new(Rc::new(local)),

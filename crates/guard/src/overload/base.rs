@@ -5,8 +5,8 @@ use super::CLASSES;
 use super::probe::Found;
 use super::steer::Reading;
 use crate::limits::{
-    OVERLOAD_BELIEVE, OVERLOAD_DRIFT, OVERLOAD_FIRST_SAMPLES, OVERLOAD_JUMP, OVERLOAD_OUTLIER,
-    OVERLOAD_SETTLED, OVERLOAD_WINDOW_SAMPLES_MIN,
+    OVERLOAD_BELIEVE, OVERLOAD_DRIFT, OVERLOAD_FIRST_SAMPLES, OVERLOAD_GOOD_NS, OVERLOAD_JUMP,
+    OVERLOAD_OUTLIER, OVERLOAD_SETTLED, OVERLOAD_WINDOW_SAMPLES_MIN,
 };
 use crate::time::Nanos;
 
@@ -35,7 +35,7 @@ impl Bases {
     /// One request that hangs must not look like many that are slow.
     pub(super) fn capped(&self, class: usize, latency: Nanos) -> f64 {
         let latency = (latency.0 as f64).max(1.0);
-        let cap = |base: f64| latency.min(base * OVERLOAD_OUTLIER);
+        let cap = |base: f64| latency.min(base.max(OVERLOAD_GOOD_NS) * OVERLOAD_OUTLIER);
         self.known(class).map_or(latency, cap)
     }
 

@@ -14,8 +14,13 @@
 //!   times. What is measured there is believed in both directions, so a slow upstream does not
 //!   make the limit collapse, and a stale optimum does not keep it there.
 //! * **Idle**: a limit that was not used up is not evidence; it neither grows nor shrinks by it.
-//! * **CPU** (`steer`): above the target a second limit is cut once per reading, between the marks
+//! * **Good is good** (`sums`): a latency below five milliseconds is no queue, whatever was expected;
+//!   a proxy that is merely busy sheds nobody.
+//! * **The machine** (`steer`): a second limit is cut while requests wait for the door itself, and
+//!   while the CPU is full and answers are slow; a full CPU alone says nothing. Between the marks
 //!   nothing moves, below them it grows back.
+//! * **Bodies that flow** hold a place like others, but only a part of all: while a client sends,
+//!   nobody works. Their latency is the client's, and is not learned from.
 //! * **Classes** (`shares`): trunk reservation by measured demand and its square root.
 //!
 //! Refused requests cost no work behind the door; CoDel-like queues and the client-side throttling
@@ -33,13 +38,16 @@ use crate::ended::Ended;
 use crate::facts::{Class, Value};
 use crate::index::Index;
 use crate::limits::{
-    OVERLOAD_CALM_SHARE, OVERLOAD_LIMIT_MAX, OVERLOAD_RETRY_SECONDS_MAX, OVERLOAD_SOFT_PERCENT,
+    OVERLOAD_CALM_SHARE, OVERLOAD_FLOWING_PERCENT, OVERLOAD_LIMIT_MAX, OVERLOAD_RETRY_SECONDS_MAX,
+    OVERLOAD_SOFT_PERCENT,
 };
 use crate::time::Nanos;
 use base::Bases;
 use probe::{Probe, Schedule, Verdict};
 use shares::Shares;
-use steer::{CpuCap, Window};
+use steer::{MachineCap, Window};
+
+pub use steer::Machine;
 
 pub(crate) const CLASSES: usize = Class::ALL.len();
 
@@ -70,6 +78,8 @@ pub struct OverloadPermit {
     buyer: Option<Value>,
     /// Let in while far from the limit: its latency is an unloaded one.
     calm: bool,
+    /// Its body came after it.
+    flowing: bool,
     /// The probe step that it measures; 0 for none.
     step: u32,
 }
@@ -82,6 +92,8 @@ pub enum ShedWhy {
     Class,
     /// This buyer has its share under way already.
     Buyer,
+    /// As many requests with a body that still flows as there may be.
+    Flowing,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -93,11 +105,13 @@ pub enum Admission {
 /// What metrics and the console show.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct OverloadView {
-    /// Requests that may be under way now: the least of what latency, CPU and a probe allow.
+    /// Requests that may be under way now: the least of what latency, machine and a probe allow.
     pub limit: u32,
     pub limit_by_latency: f64,
-    pub limit_by_cpu: f64,
+    pub limit_by_machine: f64,
     pub in_flight: u32,
+    /// Of them, those whose body still flowed when they were let in.
+    pub flowing: u32,
     pub buyers_in_flight: u32,
     /// Measured latency over the expected one, in the last window that could be judged.
     pub inflation: f64,
@@ -109,6 +123,7 @@ pub struct OverloadView {
     pub shed_full: [u64; CLASSES],
     pub shed_class: [u64; CLASSES],
     pub shed_buyer: [u64; CLASSES],
+    pub shed_flowing: [u64; CLASSES],
     /// Probes that came to an end.
     pub probes: u64,
 }
@@ -117,7 +132,8 @@ pub struct OverloadView {
 pub struct Overload {
     config: OverloadConfig,
     limit: f64,
-    cpu: CpuCap,
+    machine: MachineCap,
+    flowing: u32,
     /// Per class: requests under way of it and of all lower ones.
     load: [u32; CLASSES],
     shares: Shares,
@@ -146,7 +162,8 @@ impl Overload {
                 limit_start,
             },
             limit: f64::from(limit_start),
-            cpu: CpuCap::new(limit_max),
+            machine: MachineCap::new(limit_max),
+            flowing: 0,
             load: [0; CLASSES],
             shares: Shares::default(),
             buyers: Index::new(limit_max as usize),
@@ -169,6 +186,22 @@ impl Overload {
     /// Lets a request through with a permit, or sheds it. Whoever has no buyer is not weighed
     /// against others: hand in the device or the address instead.
     pub fn admit(&mut self, now: Nanos, class: Class, buyer: Option<Value>) -> Admission {
+        self.enter(now, class, buyer, false)
+    }
+
+    /// The same for a request whose body is not here yet and cannot be waited for. They have a part
+    /// of the places between them, so that clients who send slowly do not keep others out.
+    pub fn admit_flowing(&mut self, now: Nanos, class: Class, buyer: Option<Value>) -> Admission {
+        self.enter(now, class, buyer, true)
+    }
+
+    fn enter(
+        &mut self,
+        now: Nanos,
+        class: Class,
+        buyer: Option<Value>,
+        flowing: bool,
+    ) -> Admission {
         self.roll(now);
         let at = class as usize;
         self.window.offered[at] += 1;
@@ -176,6 +209,11 @@ impl Overload {
         if let Some(why) = self.refusal(at, held.unwrap_or(0)) {
             return self.shed(at, why);
         }
+        let flowing_max = self.shares.caps[at] * OVERLOAD_FLOWING_PERCENT / 100;
+        if flowing && self.flowing >= flowing_max.max(1) {
+            return self.shed(at, ShedWhy::Flowing);
+        }
+        self.flowing += u32::from(flowing);
         if let Some(buyer) = buyer {
             // A permit holds one entry at most, and there are at most `limit_max` permits.
             let stored = self.buyers.put(buyer.0.get(), held.unwrap_or(0) + 1);
@@ -188,12 +226,13 @@ impl Overload {
         self.view.admitted[at] += 1;
         self.window.admitted += 1;
         self.window.peak = self.window.peak.max(total);
-        let step = self.tag(now);
+        let step = if flowing { 0 } else { self.tag(now) };
         let calm_max = (self.shares.caps[0] / OVERLOAD_CALM_SHARE).max(1);
         Admission::Admitted(OverloadPermit {
             class,
             buyer,
             calm: total <= calm_max && self.probe.is_none(),
+            flowing,
             step,
         })
     }
@@ -208,7 +247,10 @@ impl Overload {
         if let Some(buyer) = permit.buyer {
             self.leave(buyer);
         }
-        self.measure(at, &permit, latency, ended);
+        match permit.flowing {
+            true => self.flowing = self.flowing.saturating_sub(1),
+            false => self.measure(at, &permit, latency, ended),
+        }
         if let Some(probe) = &mut self.probe {
             probe.settle(self.load[0], &mut self.steps);
             if probe.is_back(permit.step) {
@@ -218,12 +260,11 @@ impl Overload {
         self.roll(now);
     }
 
-    /// A reading of how much CPU is used, 0 to 1 of what there is. More often than every
-    /// [`limits::OVERLOAD_CPU_READING_MS_MIN`](crate::limits::OVERLOAD_CPU_READING_MS_MIN) they
-    /// are skipped.
-    pub fn cpu(&mut self, now: Nanos, share: f64) {
+    /// A reading of the machine. More often than every
+    /// [`limits::OVERLOAD_READING_MS_MIN`](crate::limits::OVERLOAD_READING_MS_MIN) they are skipped.
+    pub fn machine(&mut self, now: Nanos, machine: Machine) {
         let least = f64::from(self.config.limit_min);
-        self.cpu.read(now, share, self.limit, least);
+        self.machine.read(now, machine, self.limit, least);
         self.share_out();
     }
 
@@ -232,8 +273,9 @@ impl Overload {
         OverloadView {
             limit: self.shares.caps[0],
             limit_by_latency: self.limit,
-            limit_by_cpu: self.cpu.cap,
+            limit_by_machine: self.machine.cap,
             in_flight: self.load[0],
+            flowing: self.flowing,
             buyers_in_flight: self.buyers.len() as u32,
             expected_ns: self.bases.expected(),
             ..self.view
@@ -266,9 +308,10 @@ impl Overload {
             ShedWhy::Full => &mut self.view.shed_full,
             ShedWhy::Class => &mut self.view.shed_class,
             ShedWhy::Buyer => &mut self.view.shed_buyer,
+            ShedWhy::Flowing => &mut self.view.shed_flowing,
         };
         counts[class] += 1;
-        self.window.used_up |= why != ShedWhy::Buyer;
+        self.window.used_up |= matches!(why, ShedWhy::Full | ShedWhy::Class);
         self.shed = self.shed.wrapping_add(0x9e37_79b9);
         let spread = 1.0 + f64::from(self.shed) / f64::from(u32::MAX);
         let pressure = 1.0 / self.view.admitted_share.max(0.01);
@@ -354,6 +397,7 @@ impl Overload {
     fn steer(&mut self, now: Nanos, reading: &steer::Reading) {
         let inflation = self.bases.correct(reading);
         self.view.inflation = inflation;
+        self.machine.notice(now, inflation, reading);
         if !reading.used_up {
             self.schedule.calm(now);
         } else if self.probe.is_none() && self.schedule.is_due(now, inflation, self.bases.mean_ns())
@@ -389,7 +433,7 @@ impl Overload {
     }
 
     fn share_out(&mut self) {
-        let limit = self.limit.min(self.cpu.cap).max(1.0);
+        let limit = self.limit.min(self.machine.cap).max(1.0);
         let probe = self.probe.as_ref().and_then(Probe::level).unwrap_or(limit);
         self.shares.share_out(limit, probe.min(limit));
     }

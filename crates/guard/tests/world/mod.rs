@@ -3,7 +3,7 @@
 //! fails, hangs and recovers as planned. One seed, one trace. It judges nothing.
 
 use guard::{
-    Admission, Breaker, BreakerConfig, BreakerTicket, Class, Ended, Nanos, Overload,
+    Admission, Breaker, BreakerConfig, BreakerTicket, Class, Ended, Machine, Nanos, Overload,
     OverloadConfig, OverloadPermit, Value,
 };
 use std::cmp::Reverse;
@@ -81,8 +81,17 @@ pub struct Plan {
     pub sources: Vec<Source>,
     /// From second, until second.
     pub faults: Vec<(u64, u64, Mode)>,
-    /// CPU used per request under way, and when it is read; none if not simulated.
-    pub cpu_per_request: Option<f64>,
+    pub cpu: Cpu,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Cpu {
+    /// Nobody reads it.
+    Unread,
+    /// Each request that is worked on takes this share; what would need more than all takes longer.
+    Each(f64),
+    /// Somebody else takes all that is left, and hurts nobody.
+    Full,
 }
 
 /// One request that got through the door.
@@ -285,6 +294,10 @@ impl World {
             Service::Exponential => self.dice.exponential(mean),
         };
         job.fails = self.mode == Mode::Failing;
+        let takes = match self.plan.cpu {
+            Cpu::Each(share) => takes * (self.busy as f64 * share).max(1.0),
+            Cpu::Unread | Cpu::Full => takes,
+        };
         let takes = match self.mode {
             Mode::Normal | Mode::Workers(_) => takes,
             Mode::Slow(times) => takes * times,
@@ -350,14 +363,19 @@ impl World {
         self.seen_in_flight += view.in_flight;
         let limits = (self.now, view.limit_by_latency, view.limit);
         self.trace.limits.push(limits);
-        if let Some(per_request) = self.plan.cpu_per_request
-            && self.now.is_multiple_of(500 * MS)
-        {
+        if self.plan.cpu != Cpu::Unread && self.now.is_multiple_of(500 * MS) {
             // A meter shows the mean since the last reading.
             let mean = f64::from(std::mem::take(&mut self.seen_in_flight)) / 10.0;
-            let used = (mean * per_request).min(1.0);
+            let used = match self.plan.cpu {
+                Cpu::Each(share) => (mean * share).min(1.0),
+                Cpu::Unread | Cpu::Full => 1.0,
+            };
             self.trace.cpu.push((self.now, used));
-            self.door.cpu(Nanos(self.now), used);
+            let machine = Machine {
+                cpu_share: used,
+                queue: Nanos(0),
+            };
+            self.door.machine(Nanos(self.now), machine);
         }
         self.at(self.now + 50 * MS, Event::Look);
     }
