@@ -1,13 +1,20 @@
 //! The mark of rehearsal traffic: who holds the key may say "this request belongs to run R".
 //!
-//! `Seawall-Mark: v1.<run>.<expiry>.<mac>` – the run in 1 to 64 letters, digits, '-' or '_', the
-//! expiry in seconds since 1970, and HMAC-SHA-256 in base64url without padding over a label and
-//! everything before the last dot. Marked requests reach the shadow of the shop, so a mark that
-//! is not ours, or not any more, is taken out at the door and counted: behind it, every mark is
-//! genuine. It must not know what a mark changes.
+//! `Seawall-Mark: v1.<run>.<expiry>.<mac>`, or the same text as the member `seawall.mark` of
+//! `baggage` (W3C) – the run in 1 to 64 letters, digits, '-' or '_', the expiry in seconds since
+//! 1970, and HMAC-SHA-256 in base64url without padding over a label and everything before the
+//! last dot. Marked requests reach the shadow of the shop, so a mark that is not ours, or not any
+//! more, is taken out at the door and counted: behind it, every mark is genuine.
+//!
+//! Whoever sent a mark cannot see whether it was lost on the way, so those who serve it answer
+//! with `Seawall-Shadow: v1.<run>.<mac>`, signed by the same key under another label. It must not
+//! know what a mark changes.
 
+mod baggage;
 #[cfg(test)]
 mod tests;
+
+pub use baggage::{BAGGAGE, MEMBER};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -22,10 +29,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::limits::{MARK_KEY_BYTES_MAX, MARK_KEY_BYTES_MIN, MARK_RUN_BYTES_MAX};
 
 pub const SEAWALL_MARK: HeaderName = HeaderName::from_static("seawall-mark");
+/// The acknowledgement of a mark.
+pub const SEAWALL_SHADOW: HeaderName = HeaderName::from_static("seawall-shadow");
 
 const VERSION: &str = "v1";
 /// Keeps a MAC that was made for something else with the same key from being a mark.
 const LABEL: &[u8] = b"seawall.mark.v1\0";
+const SHADOW_LABEL: &[u8] = b"seawall.shadow.v1\0";
 const MAC_BYTES: usize = 32;
 /// 32 bytes in base 64 without padding.
 const MAC_CHARS: usize = 43;
@@ -80,6 +90,15 @@ pub enum Marked {
     Expired,
 }
 
+/// A good mark as the door hands it to whoever serves the request in its process, beside the
+/// headers: those are anybody's.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    pub run: RunId,
+    /// For the answer, as [`SEAWALL_SHADOW`]: this run was served here, by a shadow.
+    pub acknowledgement: HeaderValue,
+}
+
 /// Why there are no keys.
 #[derive(Debug, thiserror::Error)]
 pub enum BadMarkKey {
@@ -106,8 +125,14 @@ pub struct MarkCounts {
 /// The keys, for all workers. Without keys no mark is believed.
 #[derive(Default)]
 pub struct Marks {
-    keys: Vec<Hmac<Sha256>>,
+    keys: Vec<Key>,
     counted: Arc<Counted>,
+}
+
+/// One secret, ready for each of the two things that it signs.
+struct Key {
+    marks: Hmac<Sha256>,
+    shadows: Hmac<Sha256>,
 }
 
 #[derive(Default)]
@@ -144,7 +169,7 @@ impl Marks {
                     found: key.len(),
                 });
             }
-            keys.push(keyed(&key));
+            keys.push(Key::new(&key));
         }
         Ok(Marks {
             keys,
@@ -156,7 +181,7 @@ impl Marks {
     #[must_use]
     pub fn of_key(key: &[u8; 32]) -> Marks {
         Marks {
-            keys: vec![keyed(key)],
+            keys: vec![Key::new(key)],
             ..Marks::default()
         }
     }
@@ -173,28 +198,51 @@ impl Marks {
     /// What the head says at `now_s` seconds since 1970. Nothing is counted or changed.
     #[must_use]
     pub fn check(&self, headers: &HeaderMap, now_s: u64) -> Marked {
-        let mut all = headers.get_all(SEAWALL_MARK).iter();
-        match (all.next(), all.next()) {
-            (None, _) => Marked::Absent,
-            (Some(one), None) => self.read_mark(one.as_bytes(), now_s),
-            (Some(_), Some(_)) => Marked::Forged,
+        match baggage::find(headers) {
+            Carried::No => Marked::Absent,
+            Carried::Once(mark) => self.read_mark(mark, now_s).0,
+            Carried::Unclear => Marked::Forged,
         }
     }
 
-    /// [`Marks::check`] as the door does it: counted, and what is not good is taken out.
-    pub fn admit(&self, headers: &mut HeaderMap, now_s: u64) -> Marked {
-        let marked = self.check(headers, now_s);
+    /// [`Marks::check`] as the door does it: counted, and what is not good is taken out. A good
+    /// one goes on in both places: the next hop may lose one of them.
+    pub fn admit(&self, headers: &mut HeaderMap, now_s: u64) -> Option<Verified> {
+        let (marked, key, whole) = match baggage::find(headers) {
+            Carried::No => return None,
+            Carried::Once(mark) => {
+                let (marked, key) = self.read_mark(mark, now_s);
+                (marked, key, HeaderValue::from_bytes(mark).ok())
+            }
+            Carried::Unclear => (Marked::Forged, None, None),
+        };
         let count = match marked {
-            Marked::Absent => return marked,
+            Marked::Absent => return None,
             Marked::Marked { .. } => &self.counted.marked,
             Marked::Forged => &self.counted.forged,
             Marked::Expired => &self.counted.expired,
         };
         count.fetch_add(1, Relaxed);
-        if !matches!(marked, Marked::Marked { .. }) {
-            strip(headers);
+        match (marked, key, whole) {
+            (Marked::Marked { run }, Some(key), Some(mark)) => {
+                baggage::complete(headers, mark);
+                Some(Verified {
+                    run,
+                    acknowledgement: key.acknowledge(&run),
+                })
+            }
+            _ => {
+                strip(headers);
+                None
+            }
         }
-        marked
+    }
+
+    /// What answers to requests of `run` carry when they were served by its shadow. `None`
+    /// without a key.
+    #[must_use]
+    pub fn acknowledgement(&self, run: &RunId) -> Option<HeaderValue> {
+        Some(self.keys.first()?.acknowledge(run))
     }
 
     /// A mark for requests of `run`, good until just before `expiry_s`. `None` without a key.
@@ -202,10 +250,7 @@ impl Marks {
     pub fn sign(&self, run: &RunId, expiry_s: u64) -> Option<HeaderValue> {
         let key = self.keys.first()?;
         let signed = format!("{VERSION}.{}.{expiry_s}", run.as_str());
-        let tag = over(key, signed.as_bytes()).finalize().into_bytes();
-        let text = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(tag));
-        // Letters, digits, dots, '-' and '_' only.
-        HeaderValue::try_from(text).ok()
+        Some(value(&signed, &key.marks))
     }
 
     #[must_use]
@@ -217,25 +262,61 @@ impl Marks {
         }
     }
 
-    fn read_mark(&self, mark: &[u8], now_s: u64) -> Marked {
+    /// With the key that signed it.
+    fn read_mark(&self, mark: &[u8], now_s: u64) -> (Marked, Option<&Key>) {
         let Some((signed, run, expiry_s, tag)) = parse(mark) else {
-            return Marked::Forged;
+            return (Marked::Forged, None);
         };
         // Every key is asked, so that the time taken does not tell which one signed.
-        let ours = self.keys.iter().fold(false, |found, key| {
-            found | over(key, signed).verify_slice(&tag).is_ok()
+        let signer = self.keys.iter().fold(None, |found, key| {
+            let ours = over(&key.marks, signed).verify_slice(&tag).is_ok();
+            if ours { Some(key) } else { found }
         });
-        match ours {
-            false => Marked::Forged,
-            true if now_s >= expiry_s => Marked::Expired,
-            true => Marked::Marked { run },
+        match signer {
+            None => (Marked::Forged, None),
+            Some(_) if now_s >= expiry_s => (Marked::Expired, None),
+            Some(key) => (Marked::Marked { run }, Some(key)),
         }
     }
+}
+
+impl Key {
+    fn new(secret: &[u8]) -> Key {
+        let labelled = |label: &[u8]| {
+            let mut mac = Hmac::new_from_slice(secret).expect("any length is a key");
+            mac.update(label);
+            mac
+        };
+        Key {
+            marks: labelled(LABEL),
+            shadows: labelled(SHADOW_LABEL),
+        }
+    }
+
+    fn acknowledge(&self, run: &RunId) -> HeaderValue {
+        value(&format!("{VERSION}.{}", run.as_str()), &self.shadows)
+    }
+}
+
+/// Whether somebody should look for a mark: nothing is read yet.
+#[must_use]
+pub fn may_carry(headers: &HeaderMap) -> bool {
+    headers.contains_key(SEAWALL_MARK) || headers.contains_key(BAGGAGE)
 }
 
 /// Takes every mark out.
 pub fn strip(headers: &mut HeaderMap) {
     headers.remove(SEAWALL_MARK);
+    baggage::remove(headers);
+}
+
+/// What a head says, before anybody asks whether it is true.
+enum Carried<'a> {
+    No,
+    /// In one place, or the same in both.
+    Once(&'a [u8]),
+    /// Two of them, or different ones.
+    Unclear,
 }
 
 type Parts<'a> = (&'a [u8], RunId, u64, [u8; MAC_BYTES]);
@@ -264,10 +345,10 @@ fn parse(mark: &[u8]) -> Option<Parts<'_>> {
     ))
 }
 
-fn keyed(key: &[u8]) -> Hmac<Sha256> {
-    let mut mac = Hmac::new_from_slice(key).expect("any length is a key");
-    mac.update(LABEL);
-    mac
+fn value(signed: &str, key: &Hmac<Sha256>) -> HeaderValue {
+    let tag = over(key, signed.as_bytes()).finalize().into_bytes();
+    let text = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(tag));
+    HeaderValue::try_from(text).expect("letters, digits, dots, '-' and '_' only")
 }
 
 fn over(key: &Hmac<Sha256>, signed: &[u8]) -> Hmac<Sha256> {

@@ -3,13 +3,14 @@
 
 use anyhow::anyhow;
 use gateway::door::{Door, InProcess, Session, Sources};
+use gateway::mark::{SEAWALL_SHADOW, Verified};
 use host::Drain;
 use host::http::Body;
 use hyper::Response;
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use sale::BuyerId;
-use shop::{Shop, ShopService};
+use shop::{ShadowFronts, Shop, ShopService};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,13 +19,19 @@ use wire::gateway::Context;
 
 /// What stands before the shop where no file is given.
 const BUILT_IN: &str = include_str!("shop.door.yaml");
+/// Signs the marks of rehearsals; in the data folder.
+pub const MARK_KEY: &str = "mark.key";
 /// How soon the door hears that a SKU is gone, or back.
 const STOCK_EVERY: Duration = Duration::from_millis(20);
 /// Looks at the stock between two of the clock.
 const TICK_LOOKS: u32 = 12;
 
-/// The shop as the door sees it.
-pub struct InShop(pub ShopService);
+/// The shop as the door sees it, and beside it the shadow for what the door verified to be of a
+/// rehearsal. Only the door can say so: it stands in the request's extensions, not in its headers.
+pub struct InShop {
+    pub shop: ShopService,
+    pub shadow: ShadowFronts,
+}
 
 /// A buyer's number in digits: the cheapest text, the same each time.
 #[derive(Clone, Copy, Debug)]
@@ -42,18 +49,47 @@ impl InProcess for InShop {
         name == "shop"
     }
     fn buyer(&self, parts: &Parts) -> Option<Opaque> {
-        shop::buyer(&self.0.0, parts).map(Opaque)
+        match parts.extensions.get::<Verified>() {
+            None => shop::buyer(&self.shop.0, parts).map(Opaque),
+            Some(mark) => self.shadow.buyer(mark.run.as_str(), parts).map(Opaque),
+        }
     }
     async fn call(&self, parts: Parts, body: Incoming, session: Session<Opaque>) -> Response<Body> {
-        let buyer = match session {
-            Session::Of(buyer) => buyer.map(|Opaque(buyer)| buyer),
-            Session::Unread => shop::buyer(&self.0.0, &parts),
+        let session = match session {
+            Session::Of(buyer) => Some(buyer.map(|Opaque(buyer)| buyer)),
+            Session::Unread => None,
         };
-        self.0.answer(parts, body, buyer).await
+        if let Some(mark) = parts.extensions.get::<Verified>().cloned() {
+            // Boxed: few are marked, and all requests would carry its room.
+            return Box::pin(self.rehearse(mark, parts, body, session)).await;
+        }
+        let buyer = session.unwrap_or_else(|| shop::buyer(&self.shop.0, &parts));
+        self.shop.answer(parts, body, buyer).await
     }
 }
 
-/// `file` instead of the door that is built in.
+impl InShop {
+    /// What the shadow answered is acknowledged; its refusals are not.
+    async fn rehearse(
+        &self,
+        mark: Verified,
+        parts: Parts,
+        body: Incoming,
+        session: Option<Option<BuyerId>>,
+    ) -> Response<Body> {
+        let run = mark.run.as_str();
+        match self.shadow.answer(run, parts, body, session).await {
+            Ok(mut answer) => {
+                let headers = answer.headers_mut();
+                headers.insert(SEAWALL_SHADOW, mark.acknowledgement);
+                answer
+            }
+            Err(refused) => refused,
+        }
+    }
+}
+
+/// `file` instead of the door that is built in, which believes the marks of the data folder's key.
 pub fn open(file: Option<&PathBuf>, data: &Path) -> anyhow::Result<Arc<Door>> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     let context = Context {
@@ -68,7 +104,12 @@ pub fn open(file: Option<&PathBuf>, data: &Path) -> anyhow::Result<Arc<Door>> {
         },
         None => {
             let path = Path::new("shop.door.yaml");
-            let files = wire::gateway::parse(path, BUILT_IN, &context);
+            let key = std::path::absolute(data.join(MARK_KEY))?;
+            crate::up::secret(&key)?;
+            // JSON is YAML, whatever letters are in the name.
+            let mark = serde_json::json!({"key_files": [key]});
+            let text = format!("{BUILT_IN}mark: {mark}\n");
+            let files = wire::gateway::parse(path, &text, &context);
             Sources::Made(Box::new(files.map_err(|problems| anyhow!("{problems}"))?))
         }
     };

@@ -18,6 +18,7 @@ mod report;
 mod rls;
 mod schema;
 mod seed;
+mod shadow;
 mod traffic;
 mod up;
 
@@ -122,6 +123,11 @@ enum Verb {
     ///
     /// Example: seawall bank --listen 127.0.0.1:8090
     Bank(bank::Args),
+    /// Rehearse on a shop that sells: marked requests have books of their own.
+    Shadow {
+        #[command(subcommand)]
+        what: shadow::What,
+    },
     /// What benchmarks need: session tokens for load generators.
     Bench {
         #[command(subcommand)]
@@ -169,6 +175,7 @@ fn main() -> ExitCode {
         Verb::Coverage(args) => traffic::coverage(&args),
         Verb::Queue { what } => queue::run(&what),
         Verb::Bank(args) => bank::run(&args),
+        Verb::Shadow { what } => shadow::run(&what),
         Verb::Bench { what } => bench::run(&what),
     };
     match done {

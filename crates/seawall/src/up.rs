@@ -4,6 +4,7 @@
 use crate::door::{self, InShop};
 use crate::metrics::EngineMetrics;
 use crate::seed;
+use crate::shadow::{Rehearsals, ShadowMetrics};
 use anyhow::{Context, anyhow};
 use engine::{Desk, Engine, EngineOptions, Fatal};
 use gateway::door::{Administration, DoorMetrics, DoorService};
@@ -15,7 +16,7 @@ use host::{Drain, Exit};
 use journal::{FileLog, Options, RealDisk, Snapshots};
 use sale::{Command, Ledger, Millis, Windows};
 use shop::payment::{Channel, HttpChannel, Payments, Sandbox, SandboxOptions};
-use shop::{Front, Issuer, People, Sessions, Shop, ShopService};
+use shop::{Front, Issuer, People, Sessions, ShadowFronts, Shop, ShopService};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -113,7 +114,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }?;
     let desk = engine.desks().open();
     configure(&desk, &config)?;
-    let follower = follow(&config, &engine)?;
+    let follower = follow(&config, &engine, stands_still)?;
     let shop = open_shop(&config, &engine, &follower, campaign.as_ref())?;
     if let Some(seed) = &campaign {
         seed.coupons(&desk)?;
@@ -121,7 +122,18 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     desk.block_on(shop.reload(&desk))
         .context("the catalogue was not loaded")?;
     shop.start()?;
-    serve(args, &config, cores, &drain, &engine, &follower, &shop)?;
+    let rehearsals = Rehearsals::new(&config, &shop);
+    serve(
+        args,
+        &config,
+        cores,
+        &drain,
+        &engine,
+        &follower,
+        &rehearsals,
+    )?;
+    rehearsals.close();
+    drop(rehearsals);
     tracing::info!("drained; every accepted order is in the journal");
     drop(desk);
     follower.stop();
@@ -137,7 +149,7 @@ fn die(error: Fatal) {
     std::process::exit(1);
 }
 
-fn open_journal(config: &Config) -> anyhow::Result<(FileLog<RealDisk>, Ledger)> {
+pub fn open_journal(config: &Config) -> anyhow::Result<(FileLog<RealDisk>, Ledger)> {
     let disk = RealDisk::new(&config.data);
     // With a good snapshot only what comes after it needs to be checked.
     let check_from = journal::survey(&disk, u64::MAX)
@@ -200,7 +212,7 @@ fn open_journal(config: &Config) -> anyhow::Result<(FileLog<RealDisk>, Ledger)> 
 }
 
 /// Journals the cell and the windows when they are not what the ledger has.
-fn configure(desk: &Desk, config: &Config) -> anyhow::Result<()> {
+pub fn configure(desk: &Desk, config: &Config) -> anyhow::Result<()> {
     let millis = |duration: Duration| Millis(duration.as_millis() as u64);
     let windows = Windows {
         remember: millis(config.windows.remember),
@@ -232,16 +244,23 @@ fn configure(desk: &Desk, config: &Config) -> anyhow::Result<()> {
     }
 }
 
-fn follow(config: &Config, engine: &Engine) -> anyhow::Result<Follower> {
+/// The projection of the real books came to an end.
+fn stands_still(error: FollowError) {
+    if matches!(error, FollowError::Diverged { .. }) {
+        tracing::error!(%error, "replica and sale differ: the process ends");
+        eprintln!("seawall: replica and sale differ, so the process ends: {error}");
+        std::process::exit(1);
+    }
+    tracing::error!(%error, "the projection stands still; the sale goes on");
+}
+
+/// `ended` hears why the projection cannot go on.
+pub fn follow(
+    config: &Config,
+    engine: &Engine,
+    ended: impl FnOnce(FollowError) + Send + 'static,
+) -> anyhow::Result<Follower> {
     let view = Arc::clone(engine.view());
-    let ended = |error: FollowError| {
-        if matches!(error, FollowError::Diverged { .. }) {
-            tracing::error!(%error, "replica and sale differ: the process ends");
-            eprintln!("seawall: replica and sale differ, so the process ends: {error}");
-            std::process::exit(1);
-        }
-        tracing::error!(%error, "the projection stands still; the sale goes on");
-    };
     let path = config.data.join("projection.db");
     let disk = RealDisk::new(&config.data);
     let options = FollowerOptions {
@@ -310,7 +329,7 @@ fn channel(config: &Config) -> anyhow::Result<Arc<dyn Channel>> {
     Ok(Arc::new(Sandbox::open(&ledger, options)?))
 }
 
-fn open_shop(
+pub fn open_shop(
     config: &Config,
     engine: &Engine,
     follower: &Follower,
@@ -325,11 +344,12 @@ fn open_shop(
         true => shop::load_pictures(&pictures).context("pictures cannot be read")?,
         false => Default::default(),
     };
+    let channel = channel(config)?;
     Ok(Shop::new(shop::Parts {
         desks: engine.desks(),
         sessions: Sessions::new(&secret(&data.join("session.key"))?),
         people: People::start(&shop_db, issuer(config)?)?,
-        payments: Payments::new(channel(config)?),
+        payments: Payments::new(channel),
         campaign: show.campaign,
         tagline: show.tagline,
         pictures,
@@ -357,8 +377,11 @@ pub fn secret(path: &Path) -> anyhow::Result<[u8; 32]> {
             )
         }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let mut bytes = [0; 32];
-            getrandom::fill(&mut bytes).map_err(|error| anyhow!("no randomness: {error}"))?;
+            let mut bytes = [b' '; 32];
+            // Some who read a secret take it for a text, and cut space off its ends.
+            while bytes.trim_ascii().len() < bytes.len() {
+                getrandom::fill(&mut bytes).map_err(|error| anyhow!("no randomness: {error}"))?;
+            }
             let mut options = std::fs::OpenOptions::new();
             let file = options.create_new(true).write(true).mode(0o600).open(path);
             file.and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()))
@@ -376,8 +399,9 @@ fn serve(
     drain: &Drain,
     engine: &Engine,
     follower: &Follower,
-    shop: &Arc<Shop>,
+    rehearsals: &Arc<Rehearsals>,
 ) -> anyhow::Result<()> {
+    let shop = rehearsals.real();
     let mut listen = ListenOptions::new("shop", config.listen);
     listen.workers = config.workers;
     listen.cores = cores.map_or_else(Vec::new, |cores| cores.workers);
@@ -387,12 +411,13 @@ fn serve(
     listen.idle_ms = config.http.idle_ms;
     listen.drain_ms = config.http.drain_ms;
     let (stats, admin_stats) = (HttpStats::new(), HttpStats::new());
-    let for_workers = Arc::clone(shop);
+    let (for_workers, shadows) = (Arc::clone(shop), Arc::clone(&rehearsals.shadows));
     let door = door::open(args.door.as_ref(), &config.data)?;
     let at_door = Arc::clone(&door);
     let make = move |_worker| {
         let shop = ShopService(Front::start(Arc::clone(&for_workers)));
-        DoorService::new(Arc::clone(&at_door), InShop(shop), false)
+        let shadow = ShadowFronts::new(Arc::clone(&shadows));
+        DoorService::new(Arc::clone(&at_door), InShop { shop, shadow }, false)
     };
     let front = host::http::start(&listen, make, drain.clone(), Arc::clone(&stats))?;
 
@@ -402,10 +427,12 @@ fn serve(
         let collector = EngineMetrics::new(engine, follower, shop);
         registry.register_collector(Box::new(collector));
         registry.register_collector(Box::new(DoorMetrics(Arc::clone(&door))));
+        let shadows = Arc::clone(&rehearsals.shadows);
+        registry.register_collector(Box::new(ShadowMetrics(shadows)));
     });
     let operators = shop::start_operators(Arc::clone(shop))?;
     let doors = Administration(Arc::clone(&door));
-    let draining = drain.clone();
+    let (draining, ours) = (drain.clone(), Arc::clone(rehearsals));
     let admin = Admin {
         readiness: Arc::new(move || match draining.is_draining() {
             false => Readiness::Ready,
@@ -415,7 +442,11 @@ fn serve(
         token: Arc::new(OperatorToken::load_or_create(&config.data)?),
         operator: Arc::new(move |request| {
             let (operators, doors) = (operators.clone(), doors.clone());
+            let rehearsals = Arc::clone(&ours);
             Box::pin(async move {
+                if Rehearsals::is_asked(&request) {
+                    return rehearsals.answer(request).await;
+                }
                 if let Some(answer) = doors.answer(&request) {
                     return answer;
                 }

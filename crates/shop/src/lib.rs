@@ -16,6 +16,7 @@ pub mod payment;
 mod people;
 mod service;
 mod session;
+mod shadow;
 mod shield;
 mod shop;
 
@@ -25,4 +26,5 @@ pub use operator::{Operators, start_operators};
 pub use people::{Issuer, IssuerError, People};
 pub use service::{Front, ROUTES, ShopService, buyer};
 pub use session::{Sessions, buyer_of_subject, request_id};
+pub use shadow::{Shadow, ShadowFronts, Shadows, Standing};
 pub use shop::{Parts, ReloadError, Reloaded, Shop, load_pictures};

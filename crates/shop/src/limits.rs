@@ -55,6 +55,9 @@ pub const RECONCILE_AT_ONCE_MAX: usize = 128;
 pub const RECONCILE_PER_ROUND_MAX: usize = 5_000;
 /// A clock of another machine may be this far off when its tokens are checked.
 pub const TOKEN_LEEWAY_S: u64 = 30;
+/// A shadow whose journal failed answers nobody; whoever waits is told after this. Longer than any
+/// answer of a shop that lives.
+pub const SHADOW_ANSWER_MS_MAX: u64 = 30_000;
 
 const _: () = {
     assert!(BATCH_BODY_BYTES_MAX > BATCH_ORDERS_MAX * 256);

@@ -139,11 +139,16 @@ impl Live {
         self.open.store(listeners.len(), Ordering::Relaxed);
     }
 
-    /// Runs for ever, on a thread of its own.
-    pub fn run(&self, catalogue: impl Fn() -> std::sync::Arc<Catalogue>, desks: &Desks) -> ! {
+    /// Runs until the shop has ended, on a thread of its own.
+    pub fn run(
+        &self,
+        catalogue: impl Fn() -> std::sync::Arc<Catalogue>,
+        desks: &Desks,
+        ended: impl Fn() -> bool,
+    ) {
         let mut for_pages: HashMap<SkuId, Stock> = HashMap::new();
         let (mut sent, mut paged) = (Instant::now(), Instant::now());
-        loop {
+        while !ended() {
             let catalogue = catalogue();
             let (changed, opened) = self.look(&catalogue, desks);
             for_pages.extend(changed.iter().copied());

@@ -41,15 +41,20 @@ pub struct Front {
 impl Front {
     /// Must be called on the worker's thread, inside its `LocalSet`.
     pub fn start(shop: Arc<Shop>) -> Rc<Front> {
-        let desk = shop.desks.open();
-        let front = Rc::new(Front {
-            shop,
-            desk,
-            projection: RefCell::new(None),
-        });
+        let front = Front::of(shop);
         let pumped = Rc::clone(&front);
         tokio::task::spawn_local(async move { pumped.desk.pump().await });
         front
+    }
+
+    /// Whoever has it pumps its desk.
+    pub(crate) fn of(shop: Arc<Shop>) -> Rc<Front> {
+        let desk = shop.desks.open();
+        Rc::new(Front {
+            shop,
+            desk,
+            projection: RefCell::new(None),
+        })
     }
 }
 

@@ -17,7 +17,7 @@ use sale::{At, BuyerId, Command, Line, OrderId, OrderView, Outcome, SkuId, Text}
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use store::{ProjectionReader, ShopReader, StoreError};
@@ -48,6 +48,7 @@ pub struct Shop {
     /// The last entry in the projection.
     pub projected: Arc<AtomicU64>,
     catalogue: RwLock<Arc<Catalogue>>,
+    ended: AtomicBool,
 }
 
 /// What a shop is made of.
@@ -113,6 +114,7 @@ impl Shop {
             projection_db: parts.projection_db,
             projected: parts.projected,
             catalogue: RwLock::default(),
+            ended: AtomicBool::new(false),
         })
     }
 
@@ -127,12 +129,22 @@ impl Shop {
 
     /// Starts the threads that keep live stock and payments going.
     pub fn start(self: &Arc<Self>) -> std::io::Result<()> {
-        self.payments.watch(self.desks.clone())?;
         let shop = Arc::clone(self);
-        std::thread::Builder::new()
-            .name("live".into())
-            .spawn(move || shop.live.run(|| shop.catalogue(), &shop.desks))?;
+        let ended = move || shop.ended.load(Ordering::Relaxed);
+        self.payments.watch(self.desks.clone(), ended)?;
+        let shop = Arc::clone(self);
+        let live = std::thread::Builder::new().name("live".into());
+        live.spawn(move || {
+            let ended = || shop.ended.load(Ordering::Relaxed);
+            shop.live.run(|| shop.catalogue(), &shop.desks, ended);
+        })?;
         Ok(())
+    }
+
+    /// Lets the threads of [`Shop::start`] end at their next turn: a shadow ends before the
+    /// process does.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
     }
 
     /// Makes the ledger sell what the catalogue says: lists new products, changes terms that

@@ -10,6 +10,7 @@
 //! This crate must not decide anything about the sale: it copies what the ledger's effects say.
 
 mod change;
+mod count;
 mod error;
 mod follower;
 pub mod limits;
@@ -21,6 +22,7 @@ mod tail;
 mod testing;
 
 pub use change::{Change, Event};
+pub use count::count_rows;
 pub use error::StoreError;
 pub use follower::{Follower, FollowerStats};
 pub use projection::{Projection, ProjectionReader};

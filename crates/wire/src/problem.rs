@@ -92,6 +92,8 @@ problems! {
     Overloaded "overloaded" 503 No Some(1), "Very busy: nothing happened, please try again";
     StorageLow "storage_low" 503 No Some(30), "No new orders for a moment: nothing happened";
     Draining "draining" 503 No Some(2), "Restarting: nothing happened, please try again";
+    NoShadow "no_shadow" 409 No None, "No shadow of the shop takes this rehearsal";
+    ShadowUnproven "shadow_unproven" 409 No None, "The shadow is not proven to be apart yet";
     OutcomeUnknown "outcome_unknown" 500 Perhaps Some(1), "Please repeat with the same key";
 }
 

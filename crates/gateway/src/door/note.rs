@@ -7,22 +7,25 @@ use super::incoming;
 use super::line::Told;
 use super::running::Running;
 use super::service::{DoorService, InProcess};
-use crate::mark::Marked;
+use crate::config::TargetSpec;
 use crate::recorder::Tap;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::HeaderMap;
+use hyper::header::HeaderValue;
 use hyper::http::request::Parts;
 use std::net::IpAddr;
 use wire::problem::DoorCode;
 
 impl<S: InProcess> DoorService<S> {
-    /// Believes a mark that is ours, and takes every other one out.
-    pub(super) fn admit_mark(&self, headers: &mut HeaderMap, told: &Told) {
+    /// Believes a mark that is ours, and takes every other one out. Behind the door it stands
+    /// beside the headers, where nobody outside can put one. Gives what answers to it carry.
+    pub(super) fn admit_mark(&self, parts: &mut Parts, told: &Told) -> Option<HeaderValue> {
         let now_s = self.door.clocks.both().unix_us / 1_000_000;
         let running = self.door.running();
-        if let Marked::Marked { run } = running.extras.marks.admit(headers, now_s) {
-            told.run.set(Some(run));
-        }
+        let verified = running.extras.marks.admit(&mut parts.headers, now_s)?;
+        told.run.set(Some(verified.run));
+        let acknowledgement = verified.acknowledgement.clone();
+        parts.extensions.insert(verified);
+        Some(acknowledgement)
     }
 
     /// Begins to record a request, if the sample takes it.
@@ -66,6 +69,20 @@ impl<S: InProcess> DoorService<S> {
         }
         Some(body)
     }
+}
+
+/// Whether the door itself answered a request that it let in. It acknowledges those marks; of all
+/// other answers, whoever made them does.
+pub(super) fn is_own(running: &Running, told: &Told) -> bool {
+    let route = told.route.get().map(|id| usize::from(id.0));
+    let target = route.and_then(|place| running.compiled.routes.get(place));
+    let stands_here = target.is_some_and(|route| {
+        matches!(
+            route.target,
+            TargetSpec::Static | TargetSpec::Redirect { .. }
+        )
+    });
+    stands_here || told.code.get().is_some()
 }
 
 pub(super) fn broken_off() -> No<'static> {

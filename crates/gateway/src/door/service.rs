@@ -9,7 +9,7 @@ use super::identity;
 use super::kept::Came;
 use super::late::Late;
 use super::line::{Line, Told};
-use super::note::broken_off;
+use super::note::{broken_off, is_own};
 use super::render;
 use super::running::{Ready, Running};
 use super::serve::ended;
@@ -17,7 +17,7 @@ use super::{Counts, Door};
 use crate::access_log::AccessWriter;
 use crate::config::{Asked, RouteSpec, TargetSpec, method};
 use crate::headers::Client;
-use crate::mark::SEAWALL_MARK;
+use crate::mark::{self, SEAWALL_SHADOW};
 use crate::proxy::{Proxy, Target};
 use crate::recorder::Tap;
 use crate::room::{Entry, PREFIX};
@@ -302,6 +302,8 @@ impl<S: InProcess> DoorService<S> {
             let acts = Acts::of(books.switches.decide(id, now.nanos));
             let buys = matches!(facts.class, Class::Order | Class::Cart);
             let gone = buys && facts.sku.is_some_and(|sku| books.sold_out.is_gone(sku));
+            // A shadow has a stock of its own, and knows best.
+            let gone = gone && told.run.get().is_none();
             // With a room before it there is more to ask first, outside the lock.
             let at_once = !gone && acts.answer.is_none() && room.is_none();
             let asked = at_once.then(|| books.ask_now(late, facts, pool, key, now.nanos));
@@ -380,9 +382,10 @@ impl<S: InProcess> Service for DoorService<S> {
         let logs = self.local.borrow().log.is_some();
         let line = logs.then(|| Line::of(&request, &door.clocks));
         let (mut parts, body) = request.into_parts();
-        if parts.headers.contains_key(SEAWALL_MARK) {
-            self.admit_mark(&mut parts.headers, &told);
-        }
+        let acknowledgement = match mark::may_carry(&parts.headers) {
+            true => self.admit_mark(&mut parts, &told),
+            false => None,
+        };
         let (decided, local) = loop {
             let local = self.local();
             match self.decide(&local, &parts, peer, &told) {
@@ -391,7 +394,8 @@ impl<S: InProcess> Service for DoorService<S> {
                 decided => break (decided, local),
             }
         };
-        let answer = match decided {
+        let by_door = matches!(decided, Decided::No(_));
+        let mut answer = match decided {
             Decided::Go(going) => match self.body(body, &told).await {
                 Some(body) => self.go(&local, (parts, body), (going, &told)).await,
                 None => answers::refuse(&broken_off(), &parts.headers),
@@ -399,6 +403,11 @@ impl<S: InProcess> Service for DoorService<S> {
             Decided::No(answer) => *answer,
             Decided::Again => unreachable!("the loop goes on"),
         };
+        if let Some(acknowledgement) = acknowledgement
+            && (by_door || is_own(&local.running, &told))
+        {
+            answer.headers_mut().insert(SEAWALL_SHADOW, acknowledgement);
+        }
         if line.is_none() && told.recording.get_mut().is_none() {
             return answer;
         }

@@ -34,6 +34,7 @@ mod orders;
 mod payments;
 mod report;
 mod restart;
+mod shadow;
 mod site;
 mod slow;
 mod start;

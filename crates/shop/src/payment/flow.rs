@@ -67,8 +67,12 @@ impl Payments {
         })
     }
 
-    /// Starts the worker on a thread of its own.
-    pub fn watch(self: &Arc<Self>, desks: Desks) -> std::io::Result<()> {
+    /// Starts the worker on a thread of its own; it ends when `ended` says so.
+    pub fn watch(
+        self: &Arc<Self>,
+        desks: Desks,
+        ended: impl Fn() -> bool + Send + 'static,
+    ) -> std::io::Result<()> {
         let payments = Arc::clone(self);
         std::thread::Builder::new()
             .name("payments".into())
@@ -77,14 +81,16 @@ impl Payments {
                     .enable_all()
                     .build();
                 match runtime {
-                    Ok(runtime) => LocalSet::new().block_on(&runtime, payments.reconcile(&desks)),
+                    Ok(runtime) => {
+                        LocalSet::new().block_on(&runtime, payments.reconcile(&desks, ended));
+                    }
                     Err(error) => tracing::error!(%error, "payments are not reconciled"),
                 }
             })?;
         Ok(())
     }
 
-    async fn reconcile(self: Arc<Self>, desks: &Desks) {
+    async fn reconcile(self: Arc<Self>, desks: &Desks, ended: impl Fn() -> bool) {
         let desk = Rc::new(desks.open());
         let pumped = Rc::clone(&desk);
         tokio::task::spawn_local(async move { pumped.pump().await });
@@ -92,7 +98,7 @@ impl Payments {
         let mut seen: HashMap<PaymentRef, Instant> = HashMap::new();
         // What is open at the start was left by a process that is gone.
         let mut orphans = true;
-        loop {
+        while !ended() {
             let open = self.open(desks);
             let still: HashSet<PaymentRef> = open.iter().map(reference).collect();
             seen.retain(|payment, _| still.contains(payment));
