@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 mod find;
+mod mark;
 mod show;
 
 #[derive(Debug, Subcommand)]
@@ -83,6 +84,8 @@ pub struct RunArgs {
     out: PathBuf,
     #[command(flatten)]
     lead: Lead,
+    #[command(flatten)]
+    mark: mark::Mark,
 }
 
 #[derive(Debug, clap::Args)]
@@ -208,7 +211,11 @@ fn ceiling(target: &Target, key_file: &Path) -> Result<f64, Stopped> {
 fn run_scenario(args: &RunArgs) -> Result<ExitCode, Stopped> {
     let begun = (Instant::now(), SystemTime::now());
     let common = &args.common;
-    let ready = ready(common)?;
+    if args.mark.run.is_some() && args.lead.is_asked() {
+        let why = "--mark: agents do not look for acknowledgements yet; send from here";
+        return Err(Stopped::Usage(why.to_owned()));
+    }
+    let ready = args.mark.on(ready(common)?)?;
     let Ready {
         compiled,
         target,
@@ -224,6 +231,10 @@ fn run_scenario(args: &RunArgs) -> Result<ExitCode, Stopped> {
         Watch::new(&compiled.stop).map_err(|error| Stopped::Usage(error.to_string()))?;
     let generator = generator(&ready, common, &args.lead)?;
     once(&ready, compiled.setup.as_ref(), "set-up")?;
+    if let Some(why) = mark::lost(target) {
+        eprintln!("seawall: {why}");
+        return Ok(Exit::NoVerdict.into());
+    }
     let stop = interrupted()?;
     let run = generator.start(compiled.plan.clone())?;
     let live = common.live("run", &ready, &stop);
@@ -252,6 +263,7 @@ fn run_scenario(args: &RunArgs) -> Result<ExitCode, Stopped> {
     let mut body = Body::of_run(&measured, about);
     if let Some(generator) = &mut body.generator {
         generator.invalid.extend(broken);
+        generator.invalid.extend(mark::lost(target));
         let early = stopped.map(|why| format!("it ended before its plan: {why}"));
         generator.invalid.extend(early);
     }

@@ -11,6 +11,7 @@ mod metrics;
 mod note;
 mod probe;
 
+pub use canary::marks;
 pub use instance::Rehearsals;
 pub use metrics::ShadowMetrics;
 

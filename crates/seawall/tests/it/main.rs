@@ -35,6 +35,7 @@ mod payments;
 mod report;
 mod restart;
 mod shadow;
+mod shadow_load;
 mod site;
 mod slow;
 mod start;
