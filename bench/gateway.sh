@@ -6,21 +6,28 @@
 # list (A B … B A), so that a machine that slows down slows all of them. Medians. Where the proxy
 # did not fill its core, the generator's core was the limit: then only CPU a request compares.
 #
-#   SEAWALL_BIN=… FORWARD_BIN=… OUT=out/bench bench/gateway.sh    about three minutes
-#   QUICK=1 …                                                     about one
+#   SEAWALL_BIN=… FORWARD_BIN=… OUT=out/bench bench/gateway.sh    about five minutes
+#   QUICK=1 …                                                     about two
 #   ONLY="nginx ours" …                                           some of the list
+#   PARTS="peak refusals added" …                                 some of the parts
+#
+# `peak` is requests a second; `refusals` the same where everybody is turned away; `added` is what
+# each adds to the 99th percentile, at planned instants (seawall load) and half of a peak.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/lib.sh
 . bench/servers.sh
 . bench/gateway/proxies.sh
+. bench/gateway/added.sh
 
 readonly OUT=${OUT:-out/bench}
 readonly CONNECTIONS=64
 if [ -n "${QUICK:-}" ]; then ROUNDS=1 RUN_S=3 WARM_S=1; else ROUNDS=2 RUN_S=6 WARM_S=1; fi
 readonly ROUNDS RUN_S WARM_S
 
-readonly ALL="nginx haproxy envoy ours ours_core ours_no_rule ours_four_rules"
+readonly PARTS=" ${PARTS:-peak refusals added} "
+readonly ALL="nginx haproxy envoy ours ours_core ours_no_rule ours_four_rules ours_overload"
+readonly REFUSING="nginx_refuses ours_refuses"
 declare -A TITLE=(
   [nginx]="nginx, limit_req by user"
   [haproxy]="haproxy, stick table by user"
@@ -29,6 +36,9 @@ declare -A TITLE=(
   [ours_core]="Seawall's proxy core alone, no door"
   [ours_no_rule]="Seawall gateway, no rule"
   [ours_four_rules]="Seawall gateway, four rules"
+  [ours_overload]="Seawall gateway, overload control"
+  [nginx_refuses]="nginx, return 429"
+  [ours_refuses]="Seawall gateway, refused by a rule"
 )
 
 # Two cores: the first is the generator's and the upstream's, the second the proxy's.
@@ -56,20 +66,29 @@ cpu_ticks() { # cpu_ticks PID
     }'
 }
 
-# Sets RATE, REQUESTS, BAD and P99_US.
+# Sets RATE, REQUESTS, REFUSED (or otherwise bad), BROKEN and P99_US.
 load() { # load SECONDS
-  local line us not_2xx broken
+  local line us
   line=$("${GENERATOR[@]}" wrk -t1 -c"$CONNECTIONS" -d"${1}s" -s bench/gateway/user.lua \
     "http://127.0.0.1:$PORT" | grep '^requests=') || die "wrk said nothing"
-  read -r REQUESTS us not_2xx broken _ P99_US < <(sed -E 's/[a-z0-9_]+=//g' <<<"$line")
+  read -r REQUESTS us REFUSED BROKEN _ P99_US < <(sed -E 's/[a-z0-9_]+=//g' <<<"$line")
   RATE=$(awk -v n="$REQUESTS" -v us="$us" 'BEGIN { printf "%.0f", n * 1e6 / us }')
-  BAD=$((not_2xx + broken))
 }
 
 # The upstream stays; only the proxy is stopped.
 stop_proxy() {
   stop "$SERVER_PID"
   started=("$UPSTREAM_PID")
+}
+
+# Nobody is refused, or everybody but the first few.
+check_answers() { # check_answers TARGET
+  local bad=$REFUSED
+  case " $REFUSING " in *" $1 "*) bad=$((REQUESTS - REFUSED > 3 ? REQUESTS - REFUSED : 0)) ;; esac
+  # At the start of a run it may still look for its limit.
+  case $1 in ours_overload) bad=$((bad > REQUESTS / 1000 ? bad : 0)) ;; esac
+  bad=$((bad + BROKEN))
+  [ "$bad" = 0 ] || die "$1: $bad of $REQUESTS answers were bad"
 }
 
 # One run: start, warm up, measure, stop. Appends "rate cpu_us_per_request busy_percent".
@@ -81,7 +100,7 @@ sample() { # sample TARGET
   load "$RUN_S"
   after=$(cpu_ticks "$SERVER_PID") ended=$(date +%s%N)
   stop_proxy
-  [ "$BAD" = 0 ] || die "$target: $BAD of $REQUESTS answers were bad"
+  check_answers "$target"
   awk -v rate="$RATE" -v ticks=$((after - before)) -v n="$REQUESTS" -v ns=$((ended - began)) \
     -v hz="$(getconf CLK_TCK)" \
     'BEGIN { printf "%.0f %.2f %.0f\n", rate, ticks * 1e6 / hz / n, ticks * 1e11 / hz / ns }' |
@@ -116,9 +135,12 @@ report() {
   done
   ratio "four rules, requests/s against none" ours_four_rules ours_no_rule 1 0.95
   ratio "four rules, requests for the CPU against none" ours_four_rules ours_no_rule 2 0.95
+  ratio "overload control, requests/s against none" ours_overload ours 1 0.95
+  ratio "refusals/s, against nginx" ours_refuses nginx_refuses 1 0.8
+  ratio "refusals for the CPU, against nginx" ours_refuses nginx_refuses 2 0.8
   {
     printf '\n%-38s %10s %16s %12s\n' proxy "median /s" "CPU µs each" "core busy"
-    for target in $targets; do
+    for target in $measured; do
       printf '%-38s %10.0f %16.2f %11.0f%%\n' "${TITLE[$target]}" \
         "$(median 1 "$SAMPLES/$target")" "$(median 2 "$SAMPLES/$target")" \
         "$(median 3 "$SAMPLES/$target")"
@@ -127,12 +149,13 @@ report() {
     for line in ${ratios[@]+"${ratios[@]}"}; do
       awk -F'\t' '{ printf "%-52s %8s %8s  %s\n", $1, $2, $3, $4 }' <<<"$line"
     done
-    printf '\nNot here: the p99 that each adds at half of the peak. wrk is a closed loop; that needs planned arrivals.\n%s\n' "$machine"
+    added_table
+    printf '\n%s\n' "$machine"
   } | tee "$OUT/gateway.txt"
   {
     printf '{"machine":"%s","commit":"%s","seconds":%d,"connections":%d,"proxies":[' \
       "$machine" "$commit" "$RUN_S" "$CONNECTIONS"
-    for target in $targets; do
+    for target in $measured; do
       [ $first = yes ] || printf ','
       first=no
       printf '\n{"proxy":"%s","title":"%s","per_second":%s,"cpu_us":%s,"busy_percent":%s,"samples":[%s]}' \
@@ -148,14 +171,22 @@ report() {
       awk -F'\t' '{ printf "\n{\"name\":\"%s\",\"value\":%s,\"floor\":%s,\"verdict\":\"%s\"}",
         $1, $2, $3, $4 }' <<<"$line"
     done
+    printf '],"added":['
+    added_json
     printf ']}\n'
   } >"$json"
   printf 'in %s and %s\n' "$OUT/gateway.txt" "$json"
 }
 
+wanted() { case "$PARTS" in *" $1 "*) true ;; *) false ;; esac; }
+wanted peak || wanted refusals || wanted added ||
+  die "no part of '$PARTS' is known: expected some of peak, refusals and added"
+all=""
+if wanted peak || wanted added; then all+="$ALL "; fi
+if wanted refusals; then all+="$REFUSING "; fi
 targets=""
-for target in ${ONLY:-$ALL}; do
-  [ -n "${TITLE[$target]:-}" ] || die "unknown proxy '$target': expected some of $ALL"
+for target in ${ONLY:-$all}; do
+  [ -n "${TITLE[$target]:-}" ] || die "unknown proxy '$target': expected some of $ALL $REFUSING"
   if why=$("lacks_$target"); then
     printf '  %-38s left out: %s\n' "${TITLE[$target]}" "$why"
   else
@@ -179,4 +210,6 @@ for ((round = 1; round <= ROUNDS; round++)); do
   for target in $targets; do sample "$target"; done
   for target in $backwards; do sample "$target"; done
 done
+measured=$targets
+if wanted added; then added; fi
 report

@@ -113,7 +113,7 @@ start_envoy() {
 
 # ── ours ───────────────────────────────────────────────────────────────────────────────────────
 
-# The door with routes, limits and metrics; the others have no overload control either.
+# The door with routes, limits and metrics.
 lacks_ours() {
   [ -x "${SEAWALL_BIN:-}" ] || { echo "SEAWALL_BIN is not given"; return 0; }
   "$SEAWALL_BIN" gateway --help >/dev/null 2>&1 || { echo "no verb gateway"; return 0; }
@@ -134,7 +134,29 @@ start_ours_four_rules() {
 lacks_ours_no_rule() { lacks_ours; }
 start_ours_no_rule() { our_door ""; }
 
-our_door() { # our_door RULES
+# With overload control, which must not take a full machine for an overload.
+lacks_ours_overload() { lacks_ours; }
+start_ours_overload() {
+  our_door "  - {name: each-user, key: [buyer], rate: $LIMIT/s, burst: $LIMIT}" true
+}
+
+# ── refusals: everything is turned away ────────────────────────────────────────────────────────
+
+lacks_nginx_refuses() { lacks_nginx; }
+start_nginx_refuses() {
+  free_port
+  local home=$TMP/nginx-$PORT
+  mkdir -p "$home"
+  nginx_conf "$home" "location / { return 429; }" >"$home/nginx.conf"
+  "${SERVER[@]}" nginx -p "$home" -e "$home/error.log" -c "$home/nginx.conf" &
+  started_as nginx $!
+}
+
+# One rule for all together, used up by the first request.
+lacks_ours_refuses() { lacks_ours; }
+start_ours_refuses() { our_door "  - {name: all-together, rate: 1/h, burst: 1}"; }
+
+our_door() { # our_door RULES [OVERLOAD]
   free_port
   local home=$TMP/ours-$PORT
   mkdir -p "$home"
@@ -145,8 +167,8 @@ listeners:
   - {name: public, address: "127.0.0.1:$PORT"}
 admin: {address: "127.0.0.1:0"}
 trusted_proxies: ["127.0.0.1"]
-# Both cores are full in this bench, which is what overload control would end.
-overload: {enabled: false}
+# The others have none either.
+overload: {enabled: ${2:-false}}
 identity:
   buyer: [{header: X-User}]
 routes:
