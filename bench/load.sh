@@ -58,7 +58,7 @@ mapfile -t CORES < <(taskset -cp $$ | sed -E 's/.*: //' | tr ',' '\n' |
 readonly GENERATOR=(taskset -c "${CORES[0]}")
 taskset -c "${CORES[1]}" nginx -c "$TMP/nginx.conf" 2>>"$TMP/error.log" &
 started_as nginx $!
-readonly URL=http://127.0.0.1:$PORT
+readonly BASE=http://127.0.0.1:$PORT
 
 cat >"$TMP/closed.js" <<'JS'
 import http from 'k6/http';
@@ -82,12 +82,12 @@ JS
 # From nginx's own counter nothing is asked: each tool says what it saw.
 with_wrk() {
   "${GENERATOR[@]}" wrk -t1 -c"$CONNECTIONS" -d"${RUN_S}s" -H 'Accept-Encoding: gzip' \
-    "$URL/page.txt" | awk '/^Requests\/sec:/ { printf "%.1f\n", $2 }'
+    "$BASE/page.txt" | awk '/^Requests\/sec:/ { printf "%.1f\n", $2 }'
 }
 with_k6() { # with_k6 SCRIPT FIELD…: the summary's figures
   local script=$1
   shift
-  URL=$URL/page.txt VUS=$CONNECTIONS "${GENERATOR[@]}" env SECONDS="$RUN_S" \
+  "${GENERATOR[@]}" env URL="$BASE/page.txt" VUS="$CONNECTIONS" SECONDS="$RUN_S" RATE="${RATE:-0}" \
     "$K6" run --quiet --no-usage-report --summary-export "$TMP/k6.json" "$script" >/dev/null 2>&1
   figures "$TMP/k6.json" "$@"
 }
@@ -97,7 +97,7 @@ with_ours() { # with_ours RATE CONNECTIONS FIELD…: the report's figures
   cat >"$TMP/load.yaml" <<YAML
 version: 1
 name: bench
-target: {url: "$URL", connections_max: $connections, timeout: 30s}
+target: {url: "$BASE", connections_max: $connections, timeout: 30s}
 load: {shape: {constant: {rate: $rate, for: ${RUN_S}s}}}
 journeys: [{name: j, steps: [{request: {path: /page.txt, headers: {accept-encoding: gzip}}}]}]
 YAML

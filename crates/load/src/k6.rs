@@ -118,7 +118,8 @@ impl K6 {
                 said: last.into_iter().rev().collect::<Vec<_>>().join("; "),
             });
         };
-        let figures = k6_tagged(&text, TAG).map_err(K6Error::Summary)?;
+        let mut figures = k6_tagged(&text, TAG).map_err(K6Error::Summary)?;
+        figures.dropped = not_begun(per_s, seconds, figures.iterations);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let share = cpu_s / f64::from(whole_s) / cores as f64;
         let mut step = judged(&figures, &finding.objectives, per_s, seconds, share);
@@ -143,10 +144,7 @@ impl K6 {
         let wrapper = folder.join("wrapper.js");
         let text = WRAPPER.replace("'SCRIPT'", &theirs);
         std::fs::write(&wrapper, text).map_err(|error| failed(&wrapper, error))?;
-        let vus = (per_s * 0.2)
-            .ceil()
-            .clamp(K6_VUS_LEAST, f64::from(self.vus_max));
-        let vus_max = (per_s * 2.0).ceil().clamp(vus, f64::from(self.vus_max));
+        let (vus, vus_max) = vus(per_s, f64::from(self.vus_max));
         let mut stats: Vec<String> = ["count", "avg", "min", "med", "max", "p(90)", "p(95)"]
             .map(str::to_owned)
             .into();
@@ -172,6 +170,19 @@ impl K6 {
             source,
         })
     }
+}
+
+/// Iterations that were planned and are not there: k6's own count of those it dropped has no tags, so
+/// those of the warm-up are in it. One more or less is where the second is cut.
+fn not_begun(per_s: f64, seconds: u32, iterations: u64) -> u64 {
+    let planned = (per_s * f64::from(seconds)).floor() as u64;
+    planned.saturating_sub(iterations + 1)
+}
+
+/// Virtual users at the start, and at most.
+fn vus(per_s: f64, most: f64) -> (f64, f64) {
+    let first = (per_s * 0.2).ceil().max(K6_VUS_LEAST).min(most);
+    (first, (per_s * 2.0).ceil().max(first).min(most))
 }
 
 /// Exit status and processor seconds.
@@ -372,6 +383,21 @@ mod tests {
         ));
         let step = judged(&figures(250.0, 0, 0), &objectives, 100.0, 10, 0.2);
         assert_eq!(step.because, ["p99<200ms is 250.0 ms"]);
+    }
+
+    #[test]
+    fn virtual_users_are_bounded_and_what_they_leave_out_is_seen() {
+        for (per_s, most, wanted) in [
+            (40.0, 3.0, (3.0, 3.0)),
+            (40.0, 1_000.0, (10.0, 80.0)),
+            (900.0, 1_000.0, (180.0, 1_000.0)),
+        ] {
+            assert_eq!(vus(per_s, most), wanted, "{per_s}");
+        }
+        let counts = [(120, 0), (119, 0), (36, 83), (121, 0)];
+        for (iterations, wanted) in counts {
+            assert_eq!(not_begun(40.0, 3, iterations), wanted);
+        }
     }
 
     #[test]

@@ -109,7 +109,7 @@ async fn answered(
     let mut body = Bytes::from_static(b"ok");
     match does {
         Does::Wait { ms, .. } => tokio::time::sleep(Duration::from_millis(ms)).await,
-        Does::Reset if count % 4 == 0 => return answer.send_reset(Reason::REFUSED_STREAM),
+        Does::Reset if count.is_multiple_of(4) => return answer.send_reset(Reason::REFUSED_STREAM),
         Does::Reset if count % 4 == 1 => return answer.send_reset(Reason::INTERNAL_ERROR),
         Does::Reset | Does::Leave => {}
         Does::Echo => {

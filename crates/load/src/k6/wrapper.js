@@ -44,7 +44,6 @@ for (const [metric, holds] of [
   ['http_req_failed', 'rate>=0'],
   ['http_reqs', 'count>=0'],
   ['iterations', 'count>=0'],
-  ['dropped_iterations', 'count>=0'],
 ]) {
   thresholds[`${metric}{seawall:counted}`] = [holds];
 }
