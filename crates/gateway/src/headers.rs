@@ -81,9 +81,11 @@ impl Sink for HeaderMap {
 }
 
 /// The request's own headers that go on to the upstream, without hop-by-hop ones and without
-/// those that [`announce`] or the framing write anew.
-pub(crate) fn pass_on(headers: &HeaderMap, sink: &mut impl Sink) {
+/// those that [`announce`] or the framing write anew. Says whether there was one of the former:
+/// most clients send none, and then nobody has to look them up.
+pub(crate) fn pass_on(headers: &HeaderMap, sink: &mut impl Sink) -> bool {
     let named = Named::by_connection(headers);
+    let mut announced = false;
     for (name, value) in headers {
         let name = name.as_str();
         match kind_of(name) {
@@ -91,9 +93,11 @@ pub(crate) fn pass_on(headers: &HeaderMap, sink: &mut impl Sink) {
             Kind::EndToEnd => sink.line(name, value.as_bytes()),
             // The only thing that may be asked of a next hop through us.
             Kind::Te if asks_for_trailers(value) => sink.line("te", b"trailers"),
-            Kind::Te | Kind::HopByHop | Kind::Framing | Kind::Announced => {}
+            Kind::Announced => announced = true,
+            Kind::Te | Kind::HopByHop | Kind::Framing => {}
         }
     }
+    announced
 }
 
 fn asks_for_trailers(te: &HeaderValue) -> bool {
@@ -101,9 +105,10 @@ fn asks_for_trailers(te: &HeaderValue) -> bool {
     tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
-/// What we say ourselves: the client's address, how it came, our name, the trace.
+/// What we say ourselves: the client's address, how it came, our name, the trace. `headers` are the
+/// client's, `None` if none of them says something about these.
 pub(crate) fn announce(
-    headers: &HeaderMap,
+    headers: Option<&HeaderMap>,
     what: &Announce,
     client: &Client,
     host: &[u8],
@@ -113,19 +118,19 @@ pub(crate) fn announce(
 ) {
     let mut text = AddressText::new();
     let peer = text.write(client.peer);
-    let believed = client.peer_is_trusted;
+    let believed = headers.filter(|_| client.peer_is_trusted);
     if what.x_forwarded {
-        let before = believed.then(|| joined(headers, address::X_FORWARDED_FOR));
+        let before = believed.map(|headers| joined(headers, address::X_FORWARDED_FOR));
         match before.as_deref() {
             Some([]) | None => sink.line(address::X_FORWARDED_FOR, peer),
             Some(list) => sink.parts(address::X_FORWARDED_FOR, &[list, b", ", peer]),
         }
         sink.line("x-forwarded-proto", client.scheme.as_bytes());
-        let told = believed.then(|| headers.get("x-forwarded-host")).flatten();
+        let told = believed.and_then(|headers| headers.get("x-forwarded-host"));
         sink.line("x-forwarded-host", told.map_or(host, HeaderValue::as_bytes));
     }
     if what.forwarded {
-        let before = believed.then(|| joined(headers, address::FORWARDED));
+        let before = believed.map(|headers| joined(headers, address::FORWARDED));
         let before = before.unwrap_or_default();
         let comma: &[u8] = if before.is_empty() { b"" } else { b", " };
         let (open, close): (&[u8], &[u8]) = match client.peer {
@@ -155,13 +160,14 @@ pub(crate) fn announce(
             hyper::Version::HTTP_2 => b"2.0 ",
             _ => b"1.1 ",
         };
-        let before = joined(headers, "via");
+        let before = headers.map(|headers| joined(headers, "via"));
+        let before = before.unwrap_or_default();
         let comma: &[u8] = if before.is_empty() { b"" } else { b", " };
         sink.parts("via", &[&before, comma, version, name.as_bytes()]);
     }
     if what.trace {
         trace::pass_on(headers, dice, sink);
-    } else {
+    } else if let Some(headers) = headers {
         for name in [trace::TRACEPARENT, trace::TRACESTATE] {
             for value in headers.get_all(name) {
                 sink.line(name, value.as_bytes());
@@ -228,11 +234,21 @@ pub(crate) fn host_of<'a>(
     uri: &'a hyper::Uri,
     headers: &'a HeaderMap,
 ) -> Result<Option<&'a [u8]>, ()> {
-    let mut named = headers.get_all(hyper::header::HOST).iter();
-    let header = named.next();
-    if named.next().is_some() {
-        return Err(());
+    let host = named_host(uri, headers);
+    let plain = |b: &u8| {
+        b.is_ascii_alphanumeric()
+            || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']' | b'~' | b'%')
+    };
+    let several = headers.get_all(hyper::header::HOST).iter().nth(1).is_some();
+    match host {
+        _ if several => Err(()),
+        Some(host) if !host.iter().all(plain) => Err(()),
+        host => Ok(host),
     }
+}
+
+/// The same of a request that [`host_of`] has found good.
+pub(crate) fn named_host<'a>(uri: &'a hyper::Uri, headers: &'a HeaderMap) -> Option<&'a [u8]> {
     let host = match uri.authority() {
         // Somebody's name and password are not for upstreams.
         Some(authority) => {
@@ -244,17 +260,9 @@ pub(crate) fn host_of<'a>(
                     .as_bytes(),
             )
         }
-        None => header.map(HeaderValue::as_bytes),
+        None => headers.get(hyper::header::HOST).map(HeaderValue::as_bytes),
     };
-    let plain = |b: &u8| {
-        b.is_ascii_alphanumeric()
-            || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']' | b'~' | b'%')
-    };
-    match host {
-        Some(host) if !host.iter().all(plain) => Err(()),
-        Some(b"") | None => Ok(None),
-        Some(host) => Ok(Some(host)),
-    }
+    host.filter(|host| !host.is_empty())
 }
 
 #[cfg(test)]

@@ -77,8 +77,8 @@ pub enum IdentityError {
 
 /// What was found out about one request.
 #[derive(Debug)]
-pub(super) struct Known<B> {
-    buyer: Option<Name<B>>,
+pub(super) struct Known<'a, B> {
+    buyer: Option<Name<'a, B>>,
     /// What the service in this process said, if it was asked.
     pub session: Session<B>,
     /// A cookie for a device that had none.
@@ -86,18 +86,18 @@ pub(super) struct Known<B> {
 }
 
 #[derive(Debug)]
-enum Name<B> {
+enum Name<'a, B> {
     OfService(B),
     /// As it stands in tokens, headers and cookies.
-    Text(String),
+    Text(Cow<'a, str>),
 }
 
-impl<B: fmt::Display> Known<B> {
+impl<B: fmt::Display> Known<'_, B> {
     /// The buyer's opaque text, for waiting rooms.
     pub fn text(&self) -> Option<String> {
         Some(match self.buyer.as_ref()? {
             Name::OfService(buyer) => buyer.to_string(),
-            Name::Text(text) => text.clone(),
+            Name::Text(text) => text.clone().into_owned(),
         })
     }
 }
@@ -142,14 +142,14 @@ impl Identity {
     }
 
     /// Fills in who asks. `service` is the one in this process, which knows its own sessions.
-    pub fn find<S: InProcess>(
+    pub fn find<'a, S: InProcess>(
         &self,
         facts: &mut Facts,
-        parts: &Parts,
+        parts: &'a Parts,
         client: &Client,
         hasher: &Hasher,
         service: &S,
-    ) -> Known<S::Buyer> {
+    ) -> Known<'a, S::Buyer> {
         let mut known = Known {
             buyer: None,
             session: Session::Unread,
@@ -165,15 +165,17 @@ impl Identity {
                 buyer.map(Name::OfService)
             }
             From::Service(_) => None,
-            From::Jwt(jwt) => jwt.buyer(&parts.headers).map(Name::Text),
+            From::Jwt(jwt) => jwt
+                .buyer(&parts.headers)
+                .map(|text| Name::Text(text.into())),
             From::Header(name) if trusted => {
                 let text = text(&parts.headers, name);
-                text.map(|text| Name::Text(text.to_owned()))
+                text.map(|text| Name::Text(text.into()))
             }
             From::Header(_) => None,
             From::Cookie(name) => {
                 let text = cookie(&parts.headers, name);
-                text.map(|text| Name::Text(text.to_owned()))
+                text.map(|text| Name::Text(text.into()))
             }
         });
         facts.buyer = known.buyer.as_ref().map(|buyer| match buyer {
@@ -201,6 +203,9 @@ impl Identity {
     }
 
     fn channel(&self, parts: &Parts, trusted: bool) -> Channel {
+        if self.channels.is_empty() {
+            return self.default_channel;
+        }
         let host = parts.uri.host().map(Cow::Borrowed).or_else(|| {
             let host = text(&parts.headers, &hyper::header::HOST)?;
             Some(Cow::Borrowed(crate::config::host_key(host)))

@@ -3,8 +3,9 @@
 //! Each proxy appends the address that it saw. Read from the right, the list is true as long as
 //! a trusted proxy wrote it; the first address that is not one of theirs is the client.
 
+use super::{Kind, kind_of};
 use crate::limits::{FORWARDED_HOPS_MAX, TRUSTED_MAX};
-use hyper::header::{HeaderMap, HeaderValue};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
@@ -134,6 +135,11 @@ impl Client {
             return client;
         }
         client.peer_is_trusted = true;
+        // Most that come from next door bring nothing of the kind.
+        let announces = |name: &HeaderName| kind_of(name.as_str()) == Kind::Announced;
+        if !headers.keys().any(announces) {
+            return client;
+        }
         client.address = match trusted.source {
             ClientSource::XForwardedFor => {
                 rightmost(headers, X_FORWARDED_FOR, trusted, peer, parse_plain)

@@ -48,6 +48,9 @@ pub(crate) struct Named<'a>(Vec<&'a [u8]>);
 impl<'a> Named<'a> {
     pub fn by_connection(headers: &'a HeaderMap) -> Self {
         let mut names = Vec::new();
+        if !headers.contains_key(CONNECTION) {
+            return Named(names);
+        }
         for value in headers.get_all(CONNECTION) {
             for token in value.as_bytes().split(|b| *b == b',') {
                 let token = token.trim_ascii();

@@ -80,8 +80,8 @@ fn write_hex(into: &mut [u8], mut value: u128) {
 
 /// The client's trace with a span of ours as its newest, or a trace that begins here. Without a
 /// valid parent `tracestate` means nothing, so it goes too.
-pub(super) fn pass_on(headers: &HeaderMap, dice: &Dice, sink: &mut impl Sink) {
-    let before = TraceParent::of(headers);
+pub(super) fn pass_on(headers: Option<&HeaderMap>, dice: &Dice, sink: &mut impl Sink) {
+    let before = headers.and_then(TraceParent::of);
     let ours = TraceParent {
         trace_id: before.map_or_else(
             || u128::from(dice.throw()) << 64 | u128::from(dice.throw() | 1),
@@ -92,9 +92,11 @@ pub(super) fn pass_on(headers: &HeaderMap, dice: &Dice, sink: &mut impl Sink) {
         flags: before.map_or(0, |before| before.flags & 1),
     };
     sink.line(TRACEPARENT, &ours.write());
-    if before.is_some() {
-        for value in headers.get_all(TRACESTATE) {
-            sink.line(TRACESTATE, value.as_bytes());
-        }
+    let states = headers.filter(|_| before.is_some());
+    for value in states
+        .into_iter()
+        .flat_map(|headers| headers.get_all(TRACESTATE))
+    {
+        sink.line(TRACESTATE, value.as_bytes());
     }
 }

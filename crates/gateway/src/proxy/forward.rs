@@ -11,7 +11,7 @@ use super::exchange::{Exchange, Times};
 use super::request::{Outgoing, Sending};
 use super::upload::Upload;
 use super::{ForwardContext, Worker, http2};
-use crate::headers::{host_of, upgrade_of};
+use crate::headers::{host_of, named_host, upgrade_of};
 use crate::limits::{BODY_BUFFER_BYTES_MAX, RETRIES_MAX};
 use crate::upstream::{Event, LocalPool, NoLink, Protocol, Timeouts, Tried, now_ms};
 use host::http::{Body, BodyError, read_body};
@@ -72,8 +72,7 @@ pub(super) async fn forward(
         expects,
     } = received;
     let upgrade = upgrade.as_ref();
-    let host = host_of(&parts.uri, &parts.headers);
-    let host = host.map_err(|()| ProxyError::refused(Why::BadHost))?;
+    let host = named_host(&parts.uri, &parts.headers);
     let timeouts = ctx.timeouts.unwrap_or(pool.pool.spec().timeouts);
     pool.pay_in();
     let end_at_ms = timeouts.total_ms.map_or(u64::MAX, |total| {

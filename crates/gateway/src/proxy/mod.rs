@@ -34,6 +34,7 @@ use hyper::http::uri::PathAndQuery;
 use hyper::{Request, Response};
 use std::any::Any;
 use std::cell::RefCell;
+use std::future::Future;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
@@ -180,24 +181,25 @@ impl Proxy {
         self.send(received, target, ctx).await
     }
 
-    /// The first half of [`Proxy::forward`]: waits for a small body.
-    pub async fn receive(
+    /// The first half of [`Proxy::forward`]: waits for a small body. Not an `async fn`, here and
+    /// below: each such layer moves the whole request once more.
+    pub fn receive(
         &self,
         request: Request<Incoming>,
         target: &Target,
         ctx: &ForwardContext<'_>,
-    ) -> Result<Received, ProxyError> {
-        forward::receive(request, &target.0, ctx).await
+    ) -> impl Future<Output = Result<Received, ProxyError>> {
+        forward::receive(request, &target.0, ctx)
     }
 
     /// The second half: asks a peer.
-    pub async fn send(
+    pub fn send(
         &self,
         received: Received,
         target: &Target,
         ctx: ForwardContext<'_>,
-    ) -> Result<Response<Body>, ProxyError> {
-        forward::forward(&self.worker, received, &target.0, ctx).await
+    ) -> impl Future<Output = Result<Response<Body>, ProxyError>> {
+        forward::forward(&self.worker, received, &target.0, ctx)
     }
 }
 

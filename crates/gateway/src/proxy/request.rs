@@ -88,11 +88,11 @@ impl Outgoing<'_, '_> {
     /// Everything but host and framing.
     pub fn headers(&self, sink: &mut impl Sink, dice: &Dice) {
         let headers = &self.parts.headers;
-        pass_on(headers, sink);
+        let announced = pass_on(headers, sink);
         let host = self.host.unwrap_or(b"");
         let ctx = self.ctx;
         announce(
-            headers,
+            announced.then_some(headers),
             ctx.announce,
             &ctx.client,
             host,

@@ -9,7 +9,8 @@ use crate::headers::{Kind, clean_response, ends_here, kind_of};
 use crate::limits::{RESPONSE_HEAD_BYTES_MAX, RESPONSE_HEADERS_MAX};
 use bytes::Bytes;
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, HeaderMap, HeaderName,
+    HeaderValue, LAST_MODIFIED, SERVER, TRANSFER_ENCODING, VARY,
 };
 use hyper::{Method, StatusCode};
 use std::mem::MaybeUninit;
@@ -64,11 +65,15 @@ pub(super) fn parse(
     let (Some(status), Some(version)) = (status, response.version) else {
         return Err(Malformed::NotHttp);
     };
-    let seen = fill(headers, response.headers, bytes)?;
+    let switches = status == StatusCode::SWITCHING_PROTOCOLS;
+    let seen = fill(headers, response.headers, bytes, switches)?;
     let framing = framing(method, status, version, &seen)?;
     let keeps = framing != Framing::ToEnd
-        && (!seen.connection && version == 1 || seen.connection && keeps(version, headers));
-    if seen.to_clean && status != StatusCode::SWITCHING_PROTOCOLS {
+        && match version {
+            1 => !seen.closes,
+            _ => seen.keeps,
+        };
+    if seen.to_clean && !switches {
         clean_response(headers);
     }
     if is_bodiless(status) {
@@ -90,22 +95,28 @@ struct Seen {
     chunked: bool,
     /// There is a `Transfer-Encoding`, whatever it is.
     coded: bool,
-    connection: bool,
-    /// Something ends at us.
+    /// `Connection` says so.
+    closes: bool,
+    keeps: bool,
+    /// `Connection` names headers that end at us.
     to_clean: bool,
 }
 
 /// Values share the memory of what was read. One pass, since looking names up costs as much as
-/// putting them in.
+/// putting them in; what ends at us is not put in at all, unless the answer `switches` protocols.
 fn fill(
     headers: &mut HeaderMap,
     lines: &[httparse::Header<'_>],
     bytes: &Bytes,
+    switches: bool,
 ) -> Result<Seen, Malformed> {
     headers.clear();
     let mut seen = Seen::default();
     for line in lines {
-        let name = HeaderName::from_bytes(line.name.as_bytes());
+        let name = match usual_name(line.name.as_bytes()) {
+            Some(name) => Ok(name),
+            None => HeaderName::from_bytes(line.name.as_bytes()),
+        };
         let value = if line.value.is_empty() {
             Ok(HeaderValue::from_static(""))
         } else {
@@ -114,6 +125,7 @@ fn fill(
         let (Ok(name), Ok(value)) = (name, value) else {
             return Err(Malformed::NotHttp);
         };
+        let mut ends = false;
         if name == CONTENT_LENGTH {
             if seen.length.replace(length_of(line.value)?).is_some() {
                 return Err(Malformed::Length);
@@ -121,16 +133,52 @@ fn fill(
         } else if name == TRANSFER_ENCODING {
             seen.chunked = !seen.coded && line.value.eq_ignore_ascii_case(b"chunked");
             seen.coded = true;
-            seen.to_clean = true;
+            ends = true;
         } else if name == CONNECTION {
-            seen.connection = true;
-            seen.to_clean = true;
-        } else if ends_here(name.as_str()) {
-            seen.to_clean = true;
+            ends = !seen.connection(line.value);
+        } else {
+            ends = ends_here(name.as_str());
         }
-        headers.append(name, value);
+        if !ends || switches {
+            headers.append(name, value);
+        }
     }
     Ok(seen)
+}
+
+impl Seen {
+    /// Whether other headers are named, which only a second look at all of them can take out.
+    fn connection(&mut self, value: &[u8]) -> bool {
+        let mut names = false;
+        for token in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
+            if token.eq_ignore_ascii_case(b"keep-alive") {
+                self.keeps = true;
+            } else if token.eq_ignore_ascii_case(b"close") {
+                self.closes = true;
+            } else if !token.is_empty() {
+                names = true;
+            }
+        }
+        self.to_clean |= names;
+        names
+    }
+}
+
+/// Names that nearly every answer has, as they are usually written: comparing a few letters costs
+/// a quarter of reading a name.
+fn usual_name(name: &[u8]) -> Option<HeaderName> {
+    Some(match name {
+        b"Date" | b"date" => DATE,
+        b"ETag" | b"etag" => ETAG,
+        b"Vary" | b"vary" => VARY,
+        b"Server" | b"server" => SERVER,
+        b"Connection" | b"connection" => CONNECTION,
+        b"Content-Type" | b"content-type" => CONTENT_TYPE,
+        b"Cache-Control" | b"cache-control" => CACHE_CONTROL,
+        b"Last-Modified" | b"last-modified" => LAST_MODIFIED,
+        b"Content-Length" | b"content-length" => CONTENT_LENGTH,
+        _ => return None,
+    })
 }
 
 fn has_bare_line_feed(head: &[u8]) -> bool {
@@ -176,19 +224,6 @@ fn length_of(digits: &[u8]) -> Result<u64, Malformed> {
         length = added.ok_or(Malformed::Length)?;
     }
     Ok(length)
-}
-
-fn keeps(version: u8, headers: &HeaderMap) -> bool {
-    let mut tokens = headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|b| *b == b','))
-        .map(<[u8]>::trim_ascii);
-    if version == 1 {
-        !tokens.any(|token| token.eq_ignore_ascii_case(b"close"))
-    } else {
-        tokens.any(|token| token.eq_ignore_ascii_case(b"keep-alive"))
-    }
 }
 
 /// Trailers that may be passed on: none that frames, routes or ends at us.

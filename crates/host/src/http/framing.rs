@@ -91,6 +91,13 @@ impl Framing {
         (agreed && !self.lost.get()).then_some(head)
     }
 
+    /// Nothing is here beyond the request that is being served, as far as its end is known.
+    pub fn is_at_rest(&self) -> bool {
+        let left = self.body_left.get();
+        let between = left == 0 || left == u64::MAX;
+        between && self.next.get().is_none() && self.part.borrow().is_empty()
+    }
+
     /// Reads a head and says how many of these bytes belong to it; `None` if it is not whole.
     fn head_in(&self, bytes: &[u8]) -> Option<usize> {
         let mut part = self.part.borrow_mut();

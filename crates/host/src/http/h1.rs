@@ -30,6 +30,7 @@ pub(super) async fn drive<S: Service>(
     peer: SocketAddr,
     state: &Rc<ConnState>,
 ) -> (End, Transport) {
+    let plain = transport.is_plain();
     let io = Io::new(transport, state.clone(), worker.buffers.clone());
     let service = answering(worker, peer, state);
     // A connection accepted while draining gets one request; `told` says that hyper knows.
@@ -40,7 +41,10 @@ pub(super) async fn drive<S: Service>(
         &worker.http
     };
     // Boxed so that a parked connection does not keep the room of a busy one.
-    let mut conn = Box::new(http.serve_connection(io, service));
+    let mut conn = Box::new(match plain {
+        true => http.serve_connection(io, service),
+        false => http.clone().half_close(false).serve_connection(io, service),
+    });
     let end = poll_fn(|cx| {
         state.listen_for_orders(cx);
         loop {

@@ -124,7 +124,14 @@ impl Write for Io {
     fn is_write_vectored(&self) -> bool {
         self.transport.is_write_vectored()
     }
+    /// hyper asks for this at each turn, also while it waits for the service: then it shows whether
+    /// somebody is still there to be answered.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let waits = self.state.phase.get() == Phase::Serving && self.state.framing.is_at_rest();
+        if waits && self.transport.has_ended(cx) {
+            self.state.gone.set(true);
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
         Pin::new(&mut self.transport).poll_flush(cx)
     }
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -115,6 +115,27 @@ impl Transport {
         }
     }
 
+    /// Whether a client that has nothing to say has gone; if not, the task is woken when it may
+    /// have. Only of a plain connection: TLS has ends of its own.
+    pub fn has_ended(&self, cx: &mut Context<'_>) -> bool {
+        let Transport::Plain(wire) = self else {
+            return false;
+        };
+        match wire.tcp.poll_read_ready(cx) {
+            Poll::Pending => return false,
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => return true,
+        }
+        match wire.tcp.poll_peek(cx, &mut ReadBuf::new(&mut [0])) {
+            Poll::Pending => false,
+            Poll::Ready(peeked) => !matches!(peeked, Ok(1..)),
+        }
+    }
+
+    pub fn is_plain(&self) -> bool {
+        matches!(self, Transport::Plain(_))
+    }
+
     /// Whether the handshake agreed on HTTP/2.
     pub fn agreed_h2(&self) -> bool {
         match self {

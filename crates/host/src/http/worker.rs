@@ -59,7 +59,10 @@ impl<S: Service> Worker<S> {
         // No timer for hyper: the sweep keeps the times, without a timer per request. And no
         // `pipeline_flush`: with it, an answer stays in the buffer while bytes of a further
         // request are there, be they incomplete or the very garbage that is answered with 400.
+        // With `half_close`, hyper does not look for the end of a client that waits for its answer:
+        // `io.rs` does, without a new read buffer for each request.
         http.header_read_timeout(None)
+            .half_close(true)
             .max_buf_size(options.head_bytes_max.max(HEAD_BUFFER_BYTES_MIN))
             .max_header_size(options.head_bytes_max);
         // Below hyper's own bound the door counts; above it hyper takes memory for each head.

@@ -298,6 +298,35 @@ fn a_stream_arrives_chunk_by_chunk_and_ends_with_its_client() {
 }
 
 #[test]
+fn a_client_that_leaves_before_its_answer_is_not_waited_for() {
+    let server = Server::start(|_| {});
+    let requests = [
+        "GET /gate HTTP/1.1\r\nHost: t\r\n\r\n",
+        "POST /gate HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\nab",
+        "POST /gate HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+    ];
+    for (before, request) in requests.into_iter().enumerate() {
+        let mut client = server.connect();
+        client.send(request);
+        until("it waits", || server.waiting_at_gate() == before + 1);
+        drop(client);
+        until("its connection is gone", || server.stats.open() == 0);
+    }
+}
+
+#[test]
+fn whoever_sent_two_requests_and_ended_its_side_gets_both_answers() {
+    let server = Server::start(|_| {});
+    let mut client = server.connect();
+    client.send("GET /gate HTTP/1.1\r\nHost: t\r\n\r\nGET /path/b HTTP/1.1\r\nHost: t\r\n\r\n");
+    until("it waits", || server.waiting_at_gate() == 1);
+    client.stream.shutdown(std::net::Shutdown::Write).unwrap();
+    server.open_gate();
+    assert_eq!(client.answer().body, "through");
+    assert_eq!(client.answer().body, "/path/b");
+}
+
+#[test]
 fn at_the_cap_the_longest_idle_makes_room() {
     let server = Server::start(|o| {
         o.connections_max = 2;

@@ -120,7 +120,7 @@ proptest! {
         let mut head: Vec<u8> = Vec::new();
         pass_on(&headers, &mut head);
         let version = hyper::Version::HTTP_11;
-        announce(&headers, &what, &client, b"shop", version, &Dice::new(), &mut head);
+        announce(Some(&headers), &what, &client, b"shop", version, &Dice::new(), &mut head);
         prop_assert!(head.is_empty() || head.ends_with(b"\r\n"));
         let ours = ["connection", "transfer-encoding", "upgrade", "keep-alive", "content-length",
             "host", "proxy-authorization"];

@@ -52,6 +52,34 @@ fn what_keeps_a_connection() {
     }
 }
 
+#[test]
+fn what_ends_here_is_not_put_in() {
+    let lines =
+        "Server: a\r\nConnection: keep-alive\r\nKeep-Alive: timeout=5\r\nAlt-Svc: h3\r\nX-B: b\r\n";
+    let rows = [
+        ("200 OK", lines.to_owned(), vec!["server", "x-b"]),
+        // Named by `Connection`, in whichever of its lines.
+        (
+            "200 OK",
+            format!("{lines}Connection: x-b\r\n"),
+            vec!["server"],
+        ),
+        // Of a 101 it is still to be asked what the peer goes over to.
+        (
+            "101 Switching Protocols",
+            "Connection: upgrade\r\nUpgrade: x\r\n".to_owned(),
+            vec!["connection", "upgrade"],
+        ),
+    ];
+    for (status, lines, left) in rows {
+        let text = format!("HTTP/1.1 {status}\r\n{lines}\r\n");
+        let mut headers = HeaderMap::new();
+        parse(&text.clone().into(), &Method::GET, &mut headers).unwrap();
+        let names: Vec<_> = headers.keys().map(|name| name.as_str()).collect();
+        assert_eq!(names, left, "{text:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn anything_may_come(wire in prop::collection::vec(any::<u8>(), 0..300)) {
