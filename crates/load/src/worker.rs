@@ -430,11 +430,8 @@ impl Worker {
         let row = self.row(core, place);
         let buyer = &mut core.buyers[place as usize];
         let spec = &self.script.requests[buyer.request as usize];
-        let answer = Answer {
-            status: got.status,
-            head,
-            body,
-        };
+        let status = got.status;
+        let answer = Answer { status, head, body };
         self.target.hear(&answer);
         let most = self.script.follows(buyer.request);
         let led = match &mut buyer.way {

@@ -22,7 +22,8 @@ load: {shape: {constant: {rate: 50000, for: 2s}}}
 journeys:
   - name: wait
     steps:
-      - set: {a: uuid(), b: uuid(), c: uuid(), d: uuid(), e: uuid(), f: uuid(), g: uuid(), h: uuid()}
+      - set: {a: uuid(), b: uuid(), c: uuid(), d: uuid(), e: uuid(), f: uuid()}
+      - set: {g: uuid(), h: uuid()}
       - think: 1h
       - request: /
 ";
