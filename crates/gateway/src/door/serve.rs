@@ -127,13 +127,18 @@ impl<S: InProcess> DoorService<S> {
         let Behind { place, target, .. } = behind;
         let accept = request.headers().get(ACCEPT).cloned();
         let mut ctx = context(&behind.local.running, place, client, &held);
+        // What it pays once its body is there.
+        let mut paid = None;
         let asked = match self.proxy.receive(request, target, &ctx).await {
             Err(error) => Err(error),
             Ok(received) => {
                 if let Some(late) = late {
                     let generation = behind.local.generation;
                     match held_by(&self.door, generation, Some(behind.pool), &late) {
-                        Ok(more) => ctx.keep = Some(Box::new((Rc::clone(&held), more))),
+                        Ok(more) => {
+                            ctx.keep = Some(Box::new((Rc::clone(&held), Rc::clone(&more))));
+                            paid = Some(more);
+                        }
                         Err(no) => {
                             held.tell(Ended::Dropped);
                             return no.answer(&self.door, told, &only(accept));
@@ -143,15 +148,18 @@ impl<S: InProcess> DoorService<S> {
                 self.proxy.send(received, target, ctx).await
             }
         };
+        // Breakers and overload control learn from what was paid, limits from what came.
+        let both = || [Some(&held), paid.as_ref()].into_iter().flatten();
         match asked {
             Ok(answer) => {
-                held.tell(ended(&answer, false));
+                let how = ended(&answer, false);
+                both().for_each(|held| held.tell(how));
                 self.door.counts.served.fetch_add(1, Ordering::Relaxed);
                 answer
             }
             Err(error) => {
                 let (code, ended) = blame(&error);
-                held.tell(ended);
+                both().for_each(|held| held.tell(ended));
                 self.door.counts.refuse(code);
                 let of = (&*behind.local.running, place);
                 self.door.counts.failed(&self.door.clocks, of, &error);
