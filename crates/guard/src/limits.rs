@@ -206,7 +206,7 @@ pub const OVERLOAD_CPU_SLOW_MS: u64 = 1_000;
 /// Nanoseconds (20 ms) that requests wait for the door itself before the limit is cut, in
 /// proportion: more than the time slices of a full machine make of it.
 pub const OVERLOAD_QUEUE_NS: f64 = 20e6;
-/// It is not cut below this share of itself per reading, however long the queue.
+/// It is not cut below this many times itself per reading, however long the queue.
 pub const OVERLOAD_QUEUE_CUT_MIN: f64 = 0.7;
 /// Below this many times [`OVERLOAD_QUEUE_NS`] it grows back; between the two it stays.
 pub const OVERLOAD_QUEUE_LOW: f64 = 0.5;

@@ -14,8 +14,8 @@
 //!   times. What is measured there is believed in both directions, so a slow upstream does not
 //!   make the limit collapse, and a stale optimum does not keep it there.
 //! * **Idle**: a limit that was not used up is not evidence; it neither grows nor shrinks by it.
-//! * **Good is good** (`sums`): a latency below five milliseconds is no queue, whatever was expected;
-//!   a proxy that is merely busy sheds nobody.
+//! * **Good is good** (`sums`): a latency below five milliseconds is no queue, whatever was
+//!   expected; a proxy that is merely busy sheds nobody.
 //! * **The machine** (`steer`): a second limit is cut while requests wait for the door itself, and
 //!   while the CPU is full and answers are slow; a full CPU alone says nothing. Between the marks
 //!   nothing moves, below them it grows back.
@@ -261,7 +261,8 @@ impl Overload {
     }
 
     /// A reading of the machine. More often than every
-    /// [`limits::OVERLOAD_READING_MS_MIN`](crate::limits::OVERLOAD_READING_MS_MIN) they are skipped.
+    /// [`limits::OVERLOAD_READING_MS_MIN`](crate::limits::OVERLOAD_READING_MS_MIN)
+    /// they are skipped.
     pub fn machine(&mut self, now: Nanos, machine: Machine) {
         let least = f64::from(self.config.limit_min);
         self.machine.read(now, machine, self.limit, least);
