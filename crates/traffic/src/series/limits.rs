@@ -6,7 +6,7 @@ pub const MINUTES_MAX: u64 = 2 * 366 * 1_440;
 pub const CELLS_MAX: u64 = 32 << 20;
 /// Series: routes with counts of their own; the rarest are counted together.
 pub const ROUTE_SERIES_MAX: usize = 64;
-/// Clients told apart on one day; beyond it the day says "at least".
+/// Entries of clients told apart on one day; beyond it the day says "at least".
 pub const DAY_CLIENTS_MAX: usize = 1 << 20;
 /// Sessions whose last step is remembered at a time, for the journey mix.
 pub const SESSIONS_MAX: usize = 1 << 20;
@@ -26,5 +26,5 @@ pub const CLOCK_BACK_LINES: u32 = 20;
 pub const REFUSED_PERCENT_MAX: u64 = 50;
 /// Requests of a minute from which on its seconds tell something of burstiness.
 pub const BURST_REQUESTS_MIN: u32 = 30;
-/// Notes kept; further ones are counted.
+/// Lines of notes kept; further ones are counted.
 pub const NOTES_MAX: usize = 200;
