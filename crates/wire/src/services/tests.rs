@@ -10,7 +10,7 @@ safety_factor: 1.5
 valid_for: 14d
 door: {instances: 2, skew: 1.1}
 entries:
-  - {route: order, traffic: [POST /v1/orders], to: checkout, per_request: 1, cache_hit: 0, core: true}
+  - {route: order, traffic: [POST /v1/orders], to: checkout, per_request: 1, cache_hit: 0}
   - {route: product, to: pages, cache_hit: 0.5, core: false}
 services:
   - name: checkout
@@ -47,8 +47,9 @@ services:
         owner: catalogue team
         trigger: {metric: cpu, above: 0.8, below: 0.6}
         max_duration: 2h
-      - {name: simple, action: redirect, routes: [product], to: /simple, loss_per_hour: 9, reason: r}
-      - {name: page, action: static_page, routes: [product], file: p.html, loss_per_hour: 9, reason: r}
+      - {name: simple, action: redirect, routes: [product], to: /s, loss_per_hour: 9, reason: r}
+      - {name: page, action: static_page, routes: [product], file: p.html, loss_per_hour: 9,
+         reason: r}
   - {name: hints, class: degradable, owner: catalogue team, unmeasured: never needed}
 "#;
 
