@@ -36,7 +36,7 @@ fi
 if [ -f "$LOG" ]; then
   mkdir "$HOME_DIR/log"
   tar -xJf "$LOG" -C "$HOME_DIR/log"
-  python3 tools/replay_shares.py "$SEAWALL_BIN" "$(find "$HOME_DIR/log" -type f -size +100k)"
+  python3 tools/replay_shares.py "$SEAWALL_BIN" "$HOME_DIR/log/apache_logs"
 else
   printf 'skipped: no real data at %s\n' "$LOG"
 fi

@@ -63,7 +63,9 @@ def hours(instants):
     return collections.Counter(int(at // 3600) for at in instants)
 
 
-first, began = wanted[0], min(seen)
+# The instant at which the plan began, by whoever was least late.
+first = wanted[0]
+began = min(came - (at - first) / SPEED for came, at in zip(sorted(seen), wanted))
 was, now = hours(wanted), hours(first + (at - began) * SPEED for at in seen)
 worst = max((abs(now[hour] - count) / count, hour) for hour, count in was.items())
 print(f"{len(seen)} requests in {max(seen) - began:.1f} s, verdict {verdict}; the share of the worst "

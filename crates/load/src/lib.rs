@@ -24,6 +24,7 @@ mod mark;
 pub mod measure;
 mod meter;
 pub mod metrics;
+pub mod outline;
 mod pace;
 mod redirect;
 pub mod replay;

@@ -2,12 +2,15 @@
 //! docs/traffic.md.
 
 use super::{Reading, learn, rows, settle, tell_refused, understood, yaml};
+use ::load::compile;
+use ::load::outline::outline;
+use ::load::script::Script;
 use ::traffic::coverage::{Coverage, Weights, compare};
 use ::traffic::list::List;
 use ::traffic::profile::Profile;
 use ::traffic::template::Templates;
 use ::traffic::traces::add_jaeger;
-use ::traffic::{Fields, Format, in_order};
+use ::traffic::{Fields, Format, Seen, in_order};
 use anyhow::{Context, anyhow};
 use host::Exit;
 use serde_json::json;
@@ -24,7 +27,7 @@ const ORDERS: &str = "POST /v1/orders";
 pub struct Args {
     /// The recorded production: an access log, HAR, .gor or the gateway's recorder.
     recorded: PathBuf,
-    /// The run: another recording, or a list of endpoints (.yaml).
+    /// The run: another recording, a scenario, or a list of endpoints (both .yaml).
     run: PathBuf,
     #[command(flatten)]
     reading: Reading,
@@ -39,7 +42,7 @@ pub struct Args {
     /// The data folder of our shop: an order there is worth their mean.
     #[arg(long, value_name = "FOLDER")]
     orders: Option<PathBuf>,
-    /// Traces of production and of the run, for dependency edges: Jaeger JSON.
+    /// Traces of production and of the run, for dependency edges: Jaeger or OTLP JSON.
     #[arg(long, value_name = "JSON", requires = "run_traces")]
     traces: Option<PathBuf>,
     #[arg(long, value_name = "JSON", requires = "traces")]
@@ -78,15 +81,21 @@ fn judge(args: &Args) -> anyhow::Result<Exit> {
         let mean = mean_order(folder).with_context(|| folder.display().to_string())?;
         weights.revenue.insert(ORDERS.to_owned(), mean);
     }
-    let is_list = args
+    let is_yaml = args
         .run
         .extension()
         .is_some_and(|end| end == "yaml" || end == "yml");
-    let list = if is_list {
-        let list = List::parse(&yaml(&args.run)?);
-        Some(list.with_context(|| args.run.display().to_string())?)
-    } else {
-        None
+    let text = is_yaml.then(|| yaml(&args.run)).transpose()?;
+    let script = match &text {
+        Some(text) if is_scenario(text) => Some(compile::text(&args.run, text)?.script),
+        _ => None,
+    };
+    let list = match &text {
+        Some(text) if script.is_none() => {
+            let list = List::parse(text);
+            Some(list.with_context(|| args.run.display().to_string())?)
+        }
+        _ => None,
     };
     let mut patterns = weights.templates.clone();
     patterns.extend(list.iter().flat_map(|list| list.patterns.clone()));
@@ -96,9 +105,10 @@ fn judge(args: &Args) -> anyhow::Result<Exit> {
         format: args.run_format,
         fields: args.run_fields.clone(),
     };
-    let mut run = match list {
-        Some(list) => list.profile,
-        None => profile(&args.run, &run_reading, &templates, &weights)?,
+    let mut run = match (list, script) {
+        (Some(list), _) => list.profile,
+        (None, Some(script)) => of_scenario(&script, &templates, &weights),
+        (None, None) => profile(&args.run, &run_reading, &templates, &weights)?,
     };
     if let (Some(ours), Some(theirs)) = (&args.traces, &args.run_traces) {
         for (profile, path) in [(&mut recorded, ours), (&mut run, theirs)] {
@@ -107,6 +117,30 @@ fn judge(args: &Args) -> anyhow::Result<Exit> {
         }
     }
     report(args, &recorded, &run, compare(&recorded, &run, &weights))
+}
+
+/// A list has neither.
+fn is_scenario(text: &str) -> bool {
+    let begins = |key: &str| text.lines().any(|line| line.starts_with(key));
+    begins("target:") && begins("load:")
+}
+
+/// What sample buyers of a scenario would ask.
+fn of_scenario(script: &Script, templates: &Templates, weights: &Weights) -> Profile {
+    let mut profile = Profile::default();
+    for asked in outline(script) {
+        let seen = Seen {
+            client: Some(asked.buyer.to_string()),
+            method: asked.method,
+            target: asked.target,
+            request_bytes: Some(asked.body.as_ref().map_or(0, String::len) as u64),
+            headers: asked.headers,
+            body: asked.body.map(String::into_bytes),
+            ..Seen::default()
+        };
+        profile.observe(&seen, templates, &weights.revenue);
+    }
+    profile
 }
 
 fn profile(

@@ -137,6 +137,17 @@ fn the_gate_and_its_exit_codes() {
         "list.yaml",
         "endpoints: [{endpoint: GET /}, {endpoint: \"GET /products/{sku}\"}]\n",
     );
+    let scenario = |steps: &str| {
+        format!(
+            "version: 1\nname: s\ntarget: {{url: \"http://127.0.0.1:1\"}}\n\
+             load: {{shape: {{constant: {{rate: 1, for: 1s}}}}}}\n\
+             journeys: [{{name: j, steps: [{steps}]}}]\n"
+        )
+    };
+    let all = "{request: /}, {request: \"/products/8?page=2\"}, {request: /basket}";
+    put("whole.yaml", &scenario(all));
+    put("part.yaml", &scenario("{request: /}"));
+    put("wrong.yaml", &scenario("{nothing: /}"));
     #[rustfmt::skip]
     let cases: &[(&[&str], i32, &str)] = &[
         // arguments, exit code, said on either side
@@ -145,6 +156,9 @@ fn the_gate_and_its_exit_codes() {
         (&["whole.log", "part.log", "--min", "95"],   99, "below the gate of 95 %"),
         (&["whole.log", "part.log"],                  0,  "GET /basket"),
         (&["whole.log", "list.yaml", "--min", "90"],  99, "GET /basket"),
+        (&["whole.log", "whole.yaml", "--min", "100"], 0, "coverage 100.0 %"),
+        (&["whole.log", "part.yaml", "--min", "65"],  99, "GET /basket"),
+        (&["whole.log", "wrong.yaml"],                64, "wrong.yaml:5: journeys[0].steps[0]"),
         (&["whole.log", "noise.log", "--run-format", "combined"], 2, "nothing could be compared"),
         (&["whole.log", "noise.log"],                 64, "noise.log: its format is not recognised"),
         (&["whole.log", "absent.log"],                64, "absent.log"),
