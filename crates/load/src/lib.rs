@@ -30,7 +30,7 @@ mod redirect;
 pub mod replay;
 pub mod report;
 mod request;
-mod rng;
+pub mod rng;
 pub mod run;
 pub mod script;
 pub mod search;

@@ -28,6 +28,9 @@ impl Rng {
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.below(high.saturating_sub(low).saturating_add(1))
     }
+    pub fn chance(&mut self, share: f64) -> bool {
+        self.unit() < share
+    }
     /// With mean 1.
     pub fn exponential(&mut self) -> f64 {
         -(1.0 - self.unit()).ln()

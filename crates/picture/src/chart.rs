@@ -44,6 +44,14 @@ pub struct Chart<'a> {
     pub seconds: usize,
 }
 
+/// A part of the time with a name, in seconds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mark {
+    pub name: String,
+    pub from: f64,
+    pub to: f64,
+}
+
 struct Scale {
     low: f64,
     high: f64,
@@ -67,6 +75,12 @@ impl Scale {
 
 #[must_use]
 pub fn svg(chart: &Chart<'_>) -> String {
+    marked(chart, &[])
+}
+
+/// The same with parts of the time shaded and named.
+#[must_use]
+pub fn marked(chart: &Chart<'_>, marks: &[Mark]) -> String {
     let scale = scale(chart);
     let mut out = format!(
         "<figure><figcaption>{}</figcaption><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
@@ -75,6 +89,7 @@ pub fn svg(chart: &Chart<'_>) -> String {
         escape(chart.title)
     );
     push_kills(&mut out, chart, &scale);
+    push_named(&mut out, marks, &scale);
     push_grid(&mut out, chart, &scale);
     match chart.kind {
         Kind::Stacked => push_areas(&mut out, chart, &scale),
@@ -291,6 +306,23 @@ fn push_kills(out: &mut String, chart: &Chart<'_>, scale: &Scale) {
     }
 }
 
+fn push_named(out: &mut String, marks: &[Mark], scale: &Scale) {
+    let (height, y) = (HEIGHT - TOP - BOTTOM, TOP - 6.0);
+    for mark in marks {
+        let x = scale.x(mark.from);
+        let width = (scale.x(mark.to) - x).max(1.5);
+        let name = escape(&mark.name);
+        // Writing to a string cannot fail.
+        _ = write!(
+            out,
+            "<rect class=\"down\" x=\"{x:.1}\" y=\"{TOP}\" width=\"{width:.1}\" \
+             height=\"{height}\"><title>{name}</title></rect><text class=\"mid kill\" \
+             x=\"{:.1}\" y=\"{y}\">{name}</text>",
+            x + width / 2.0,
+        );
+    }
+}
+
 fn push_marks(out: &mut String, chart: &Chart<'_>, scale: &Scale) {
     let base = HEIGHT - BOTTOM;
     if let Some(t0) = chart.t0 {
@@ -383,6 +415,23 @@ mod tests {
                 seconds: 3,
             })
         };
+        let marked = marked(
+            &Chart {
+                title: "t",
+                unit: "u",
+                kind: Kind::Lines,
+                series: Vec::new(),
+                t0: None,
+                kills: Vec::new(),
+                seconds: 3,
+            },
+            &[Mark {
+                name: "a<b".to_owned(),
+                from: 1.0,
+                to: 2.0,
+            }],
+        );
+        assert!(marked.contains(">a&lt;b</text>"), "{marked}");
         let (with, without) = (draw(Some(1.0)), draw(None));
         assert!(with.contains(">T0<") && with.contains(">-1 s<"), "{with}");
         assert!(

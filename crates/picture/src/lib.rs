@@ -6,7 +6,7 @@
 mod chart;
 mod section;
 
-pub use chart::{Chart, Curve, Kind, Series, curves, svg};
+pub use chart::{Chart, Curve, Kind, Mark, Series, curves, marked, svg};
 pub use section::Section;
 
 /// The style sheet of a page; put it into its head.

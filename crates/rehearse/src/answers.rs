@@ -4,6 +4,7 @@
 //! are never counted together. It knows the API's words and nothing of sockets or plans.
 
 use crate::client::{Answer, Broken};
+use load::measure::End;
 use sale::{At, Currency, Money, OrderId};
 use serde::Deserialize;
 
@@ -16,6 +17,28 @@ pub enum Class {
     Pay,
     Cancel,
     Return,
+}
+
+impl Class {
+    pub const ALL: [Class; 6] = [
+        Class::SignIn,
+        Class::Browse,
+        Class::Order,
+        Class::Pay,
+        Class::Cancel,
+        Class::Return,
+    ];
+    /// As thresholds name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::SignIn => "sign_in",
+            Class::Browse => "browse",
+            Class::Order => "order",
+            Class::Pay => "pay",
+            Class::Cancel => "cancel",
+            Class::Return => "return",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,6 +144,24 @@ fn is_refusal(class: Class, status: u16, code: &str) -> bool {
     }
 }
 
+impl Meaning {
+    /// How the request ended, in the words of thresholds. What the rules refuse is an answer.
+    pub fn end(&self) -> End {
+        match self {
+            Meaning::TurnedAway { .. } => End::Refused,
+            Meaning::Unknown | Meaning::NoSession | Meaning::Wrong { .. } => End::Status,
+            Meaning::Session { .. }
+            | Meaning::Seen
+            | Meaning::Held(_)
+            | Meaning::Paid { .. }
+            | Meaning::Pending
+            | Meaning::Cancelled
+            | Meaning::Returned
+            | Meaning::Refused { .. } => End::Good,
+        }
+    }
+}
+
 pub fn meaning(class: Class, answer: &Answer) -> Meaning {
     let read = match (class, answer.status) {
         (Class::Browse, 200 | 304) => Some(Meaning::Seen),
@@ -197,6 +238,15 @@ fn problem(class: Class, answer: &Answer) -> Meaning {
         (status, None) => Meaning::Wrong {
             label: status.to_string(),
         },
+    }
+}
+
+/// The same of an answer that never came.
+pub fn broken_end(broken: Broken) -> End {
+    match broken {
+        Broken::Refused => End::Connect,
+        Broken::Closed | Broken::Nonsense => End::Broken,
+        Broken::TimedOut => End::TimedOut,
     }
 }
 

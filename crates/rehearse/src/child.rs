@@ -78,6 +78,11 @@ impl Shop {
         Ok(shop)
     }
 
+    /// While it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
     /// Starts it again on the addresses and data that it had.
     pub fn restart(&mut self) -> Result<(), ChildError> {
         self.launch()

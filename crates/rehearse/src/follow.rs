@@ -4,7 +4,7 @@
 //! asks again under the same key. Nothing here knows sockets: requests are composed as bytes and
 //! answers come in whole.
 
-use crate::answers::{HeldAnswer, Meaning, broken_label, meaning};
+use crate::answers::{HeldAnswer, Meaning, broken_end, broken_label, meaning};
 use crate::client::{Answer, Broken};
 use crate::limits;
 use crate::load::{Load, Session};
@@ -242,7 +242,10 @@ impl Load {
         let class = task.ask.class();
         let in_kill = self.shared.in_kill(task.planned_us, now);
         self.measured.record(class, task.planned_us, now, in_kill);
-        match meaning(class, answer) {
+        let meaning = meaning(class, answer);
+        let end = meaning.end();
+        self.measured.ended(class, end, task.planned_us, now);
+        match meaning {
             Meaning::Session { token, buyer } => {
                 self.measured.second(now).seen += 1;
                 self.on_session(task, token, buyer);
@@ -284,6 +287,8 @@ impl Load {
         let now = self.now_us();
         let in_kill = self.shared.in_kill(task.planned_us, now);
         self.measured.error(broken_label(broken), now, in_kill);
+        let (class, end) = (task.ask.class(), broken_end(broken));
+        self.measured.ended(class, end, task.planned_us, now);
         if broken != Broken::Refused {
             self.no_answer(task, now);
         }
@@ -400,7 +405,7 @@ impl Load {
             return;
         }
         purchase.held = Some(held);
-        self.measured.second(now).held += 1;
+        self.measured.held(now);
         let due = now + u64::from(plan.think_ms) * 1_000;
         let ask = match plan.fate {
             Fate::Abandon => return,
@@ -418,7 +423,9 @@ impl Load {
         let Some(held) = purchase.held else { return };
         let first = !std::mem::replace(&mut purchase.paid, true);
         let waits = std::mem::take(&mut purchase.return_waits);
-        self.measured.second(now).paid += u64::from(first);
+        if first {
+            self.measured.paid(now);
+        }
         let amount = held.total.0;
         self.receipt(
             task,

@@ -2,7 +2,7 @@
 
 use crate::report::{Body, SecondFigures};
 use crate::table::{sections, verdict_words};
-use picture::{Chart, Kind, Series, escape, svg, thousands};
+use picture::{Chart, Kind, Series, escape, marked, thousands};
 use std::fmt::Write;
 use wire::report::{Report, Verdict};
 
@@ -13,11 +13,7 @@ const SKU_CLASSES: [&str; STOCKS_DRAWN] = ["c1", "c2", "c3", "c4", "c5", "c6", "
 pub(crate) fn page(report: &Report<Body>) -> String {
     let body = &report.body;
     let (word, meaning) = verdict_words(report.verdict);
-    let class = match report.verdict {
-        Verdict::Holds => "good",
-        Verdict::Broken => "bad",
-        Verdict::None => "none",
-    };
+    let class = verdict_class(report.verdict);
     let title = escape(&body.title);
     let mut out = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
@@ -40,6 +36,15 @@ pub(crate) fn page(report: &Report<Body>) -> String {
     push_foot(&mut out, report);
     out.push_str("</main></body></html>\n");
     out
+}
+
+/// The colour of a verdict.
+pub(crate) fn verdict_class(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Holds => "good",
+        Verdict::Broken => "bad",
+        Verdict::None => "none",
+    }
 }
 
 fn push_cards(out: &mut String, body: &Body) {
@@ -84,10 +89,19 @@ fn duration(ms: f64) -> String {
 }
 
 fn push_charts(out: &mut String, body: &Body) {
-    let kills: Vec<(f64, f64)> = body.kills.iter().map(|k| (k.killed_s, k.back_s)).collect();
+    let marks = body
+        .drill
+        .as_ref()
+        .map(|drill| drill.marks())
+        .unwrap_or_default();
+    // A drill marks its kills as it marks its other faults.
+    let kills: Vec<(f64, f64)> = match body.drill {
+        None => body.kills.iter().map(|k| (k.killed_s, k.back_s)).collect(),
+        Some(_) => Vec::new(),
+    };
     let draw = |title: &str, unit: &str, kind: Kind, series: Vec<Series>| {
         let (t0, kills, seconds) = (Some(body.t0_s), kills.clone(), body.seconds.len());
-        svg(&Chart {
+        let chart = Chart {
             title,
             unit,
             kind,
@@ -95,7 +109,8 @@ fn push_charts(out: &mut String, body: &Body) {
             t0,
             kills,
             seconds,
-        })
+        };
+        marked(&chart, &marks)
     };
     let series = |name: &str, class: &'static str, of: fn(&SecondFigures) -> f64| Series {
         name: name.to_owned(),

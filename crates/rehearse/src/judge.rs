@@ -140,6 +140,15 @@ pub(crate) fn expectations(
             gone == rush,
         );
     }
+    for (name, problem) in ran.faults() {
+        add(
+            About::Flood,
+            &format!("the fault {name}"),
+            "as planned".to_owned(),
+            problem.unwrap_or("as planned").to_owned(),
+            problem.is_none(),
+        );
+    }
     if ran.audited.is_some() {
         let all = checks(ran).count();
         let failed = checks(ran).filter(|check| !check.passed).count();
@@ -156,13 +165,15 @@ pub(crate) fn expectations(
 }
 
 /// The verdict: a broken promise counts whatever the flood was; a promise kept counts only
-/// against a flood that was one.
+/// against a flood that was one, and so does what was expected around faults.
 pub(crate) fn verdict(expectations: &[Expectation]) -> Verdict {
     let missed = |about| expectations.iter().any(|e| !e.holds && e.about == about);
     if missed(About::Promise) {
         Verdict::Broken
     } else if missed(About::Flood) {
         Verdict::None
+    } else if missed(About::Drill) {
+        Verdict::Broken
     } else {
         Verdict::Holds
     }
@@ -189,5 +200,21 @@ mod tests {
         assert_eq!(check(false, true), Verdict::None);
         assert_eq!(check(true, false), Verdict::Broken);
         assert_eq!(check(false, false), Verdict::Broken);
+        let drill = |about| {
+            let one = |about, holds| Expectation {
+                what: String::new(),
+                expected: String::new(),
+                found: String::new(),
+                holds,
+                about,
+            };
+            verdict(&[one(about, false), one(About::Drill, false)])
+        };
+        assert_eq!(drill(About::Drill), Verdict::Broken);
+        assert_eq!(
+            drill(About::Flood),
+            Verdict::None,
+            "a fault that was not proves nothing"
+        );
     }
 }

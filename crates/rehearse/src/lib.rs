@@ -14,6 +14,7 @@ mod child;
 mod client;
 mod config;
 mod door;
+pub mod drill;
 #[cfg(test)]
 mod fake;
 mod follow;
@@ -24,11 +25,11 @@ mod load;
 mod measure;
 mod meter;
 mod orders;
+mod parts;
 mod plan;
 mod progress;
 mod receipts;
 mod report;
-mod rng;
 mod run;
 mod stage;
 mod table;
@@ -36,8 +37,9 @@ mod task;
 #[cfg(test)]
 mod tests;
 mod token;
+mod weighted;
 
-pub use run::{Failed, Running, Where};
+pub use run::{Admin, Failed, Running, Where};
 pub use stage::{Kill, Subject};
 
 use run::Stage;
@@ -66,7 +68,13 @@ pub struct Options {
 /// What a rehearsal found out.
 #[derive(Clone, Debug)]
 pub struct Report {
-    envelope: wire::report::Report<report::Body>,
+    envelope: Envelope,
+}
+
+#[derive(Clone, Debug)]
+enum Envelope {
+    Shop(Box<wire::report::Report<report::Body>>),
+    Services(Box<wire::report::Report<drill::services::Body>>),
 }
 
 /// Runs a rehearsal from start to verdict.
@@ -74,7 +82,32 @@ pub fn run(options: &Options) -> Result<Report, Failed> {
     let began = Instant::now();
     let started = jiff::Timestamp::now();
     let (folder, temporary) = folder(options.folder.as_deref())?;
-    let staged = stage::stage(&options.subject, options.seed, &folder)?;
+    let staged = match &options.subject {
+        Subject::File(path) => {
+            let Where::Own { seawall } = &options.place else {
+                let what = "a rehearsal file says itself what is rehearsed; leave --url out";
+                return Err(Failed::Usage(what.to_owned()));
+            };
+            let file = drill::file::read(path)?;
+            if let wire::rehearsal::Subject::Services(_) = &file.rehearsal.subject {
+                let place = drill::services::Place {
+                    path,
+                    folder: &folder,
+                    seawall,
+                    quiet: options.quiet,
+                };
+                let name = file.rehearsal.name.clone();
+                let body = drill::services::run(file, &place)?;
+                let verdict = judge::verdict(&body.expectations);
+                let kept = ("drill", name, verdict);
+                let report = envelope(kept, body, (began, started), options);
+                let envelope = Envelope::Services(Box::new(report));
+                return Ok(Report { envelope });
+            }
+            stage::shop(file, options.seed)?
+        }
+        subject => stage::stage(subject, options.seed, &folder)?,
+    };
     let stage = Stage {
         plan: Arc::new(staged.plan),
         place: options.place.clone(),
@@ -87,6 +120,7 @@ pub fn run(options: &Options) -> Result<Report, Failed> {
         folder: folder.clone(),
         quiet: options.quiet,
         run: format!("{:x}", started.as_millisecond()),
+        drill: staged.drill,
     };
     let ran = run::run(&stage)?;
     let mut demands = staged.demands;
@@ -108,10 +142,23 @@ pub fn run(options: &Options) -> Result<Report, Failed> {
             kept.display()
         ));
     }
-    let envelope = wire::report::Report {
+    let about = (staged.kind, staged.name, verdict);
+    let report = envelope(about, body, (began, started), options);
+    let envelope = Envelope::Shop(Box::new(report));
+    Ok(Report { envelope })
+}
+
+/// Who ran what, where and when.
+fn envelope<T>(
+    (kind, name, verdict): (&str, String, Verdict),
+    body: T,
+    (began, started): (Instant, jiff::Timestamp),
+    options: &Options,
+) -> wire::report::Report<T> {
+    wire::report::Report {
         version: wire::report::VERSION,
-        kind: staged.kind.to_owned(),
-        name: staged.name,
+        kind: kind.to_owned(),
+        name,
         verdict,
         exit_code: verdict.exit_code(),
         command: options.command.clone(),
@@ -123,31 +170,49 @@ pub fn run(options: &Options) -> Result<Report, Failed> {
             .to_string(),
         seconds: began.elapsed().as_secs_f64(),
         body,
-    };
-    Ok(Report { envelope })
+    }
 }
 
 impl Report {
     /// The one readable table.
     pub fn table(&self) -> String {
-        table::text(&self.envelope)
+        match &self.envelope {
+            Envelope::Shop(report) => table::text(report),
+            Envelope::Services(report) => drill::services::table(report),
+        }
     }
     pub fn to_json(&self) -> String {
-        let text = serde_json::to_string_pretty(&self.envelope);
+        let text = match &self.envelope {
+            Envelope::Shop(report) => serde_json::to_string_pretty(report),
+            Envelope::Services(report) => serde_json::to_string_pretty(report),
+        };
         text.unwrap_or_else(|error| unreachable!("a report of plain values: {error}"))
     }
     pub fn to_html(&self) -> String {
-        html::page(&self.envelope)
+        match &self.envelope {
+            Envelope::Shop(report) => html::page(report),
+            Envelope::Services(report) => drill::services::page(report),
+        }
+    }
+    /// Expectations as test cases.
+    pub fn to_junit(&self) -> String {
+        match &self.envelope {
+            Envelope::Shop(report) => drill::show::junit(&report.name, &report.body.expectations),
+            Envelope::Services(report) => drill::services::junit(report),
+        }
     }
     pub fn write_html(&self, path: &Path) -> io::Result<()> {
         std::fs::write(path, self.to_html())
     }
     pub fn verdict(&self) -> Verdict {
-        self.envelope.verdict
+        match &self.envelope {
+            Envelope::Shop(report) => report.verdict,
+            Envelope::Services(report) => report.verdict,
+        }
     }
     /// 0 it holds, 99 a promise was broken, 2 no verdict.
     pub fn exit_code(&self) -> u8 {
-        self.envelope.exit_code
+        self.verdict().exit_code()
     }
 }
 

@@ -53,6 +53,14 @@ pub const FINDINGS_SHOWN_MAX: usize = 20;
 pub const DOOR_SERIES_MAX: usize = 10_000;
 /// Rows of routes and rules in the readable table; the JSON has all.
 pub const DOOR_ROWS_SHOWN_MAX: usize = 12;
+/// The lease of a drill's faults and how often it is renewed, in milliseconds: when the runner dies
+/// its faults end within the lease, and a runner that waits for a processor keeps them.
+pub const DRILL_LEASE_MS: u64 = 5_000;
+pub const DRILL_RENEW_MS: u64 = 500;
+/// How long one call of a fault proxy's control may take, in milliseconds.
+pub const CONTROL_MS_MAX: u64 = 5_000;
+/// How often a process is asked whether it is ready, in milliseconds.
+pub const READY_ASK_MS: u64 = 20;
 /// Rounds of a crash test.
 pub const CRASH_ROUNDS_MAX: u32 = 100_000;
 

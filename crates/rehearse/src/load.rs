@@ -12,9 +12,9 @@ use crate::measure::{Measured, Shared};
 use crate::meter::Meter;
 use crate::plan::{Plan, What};
 use crate::receipts::Receipts;
-use crate::rng::Rng;
 use crate::task::{Ask, Task};
 use crate::token::Issuer;
+use ::load::rng::Rng;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use std::cmp::Reverse;
@@ -154,6 +154,12 @@ impl Load {
     }
     pub(crate) fn wall_ms(&self, us: u64) -> u64 {
         self.start_wall_ms + us / 1_000
+    }
+
+    /// Also keeps what thresholds are asked of.
+    pub fn with_series(mut self) -> Load {
+        self.measured.series = Some(Box::default());
+        self
     }
 
     /// Runs the plan to its end and the answers to theirs.
@@ -395,6 +401,7 @@ impl Load {
         if !closed_door {
             measured.written += 1;
             measured.second(now).sent += 1;
+            measured.left(task.ask.class(), now);
         }
         if task.attempt > 0 {
             measured.retried += 1;

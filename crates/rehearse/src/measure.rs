@@ -4,8 +4,10 @@
 //! the kill is kept apart from the rest: outside it the shop has no excuse.
 
 use crate::answers::Class;
+use crate::drill::series::{ORDERS_HELD, ORDERS_PAID, Series};
 use crate::limits::{LATENCY_US_MAX, SECONDS_MAX};
 use hdrhistogram::Histogram;
+use load::measure::End;
 use std::collections::BTreeMap;
 use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -183,9 +185,39 @@ pub struct Measured {
     pub cpu_second_ns_max: u64,
     pub starved_ns: u64,
     pub wall_us: u64,
+    /// By request and second of its end, for thresholds; filled only in drills.
+    pub series: Option<Box<Series>>,
 }
 
 impl Measured {
+    /// A request ended, in the words of thresholds.
+    pub fn ended(&mut self, class: Class, end: End, planned_us: u64, now_us: u64) {
+        if let Some(series) = &mut self.series {
+            let second = series.second(class.name(), now_us);
+            second.ends[end as usize] += 1;
+            if end == End::Good {
+                second.latency.record(now_us.saturating_sub(planned_us));
+            }
+        }
+    }
+    pub fn left(&mut self, class: Class, now_us: u64) {
+        if let Some(series) = &mut self.series {
+            series.second(class.name(), now_us).sent += 1;
+        }
+    }
+    pub fn held(&mut self, now_us: u64) {
+        self.second(now_us).held += 1;
+        if let Some(series) = &mut self.series {
+            series.second(ORDERS_HELD, now_us).sent += 1;
+        }
+    }
+    pub fn paid(&mut self, now_us: u64) {
+        self.second(now_us).paid += 1;
+        if let Some(series) = &mut self.series {
+            series.second(ORDERS_PAID, now_us).sent += 1;
+        }
+    }
+
     pub fn second(&mut self, us: u64) -> &mut Second {
         let second = ((us / 1_000_000) as usize).min(SECONDS_MAX - 1);
         while self.seconds.len() <= second {

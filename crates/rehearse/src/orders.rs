@@ -11,9 +11,9 @@ mod rows;
 use crate::judge::Demands;
 use crate::limits;
 use crate::plan::{Arrival, Basket, Fate, Plan, Product, ReturnPlan, What};
-use crate::rng::Rng;
 use crate::run::{CampaignText, Failed, T0_MARK};
 use crate::stage::{Kill, Staged, catalogue_text, kill_us};
+use load::rng::Rng;
 use picture::thousands;
 use rows::{Reading, Row};
 use sale::Currency;
@@ -128,6 +128,7 @@ pub(crate) fn stage(
         name: "orders".to_owned(),
         title: format!("Real orders from {}", source.display()),
         remarks: facts.remarks(rate, stock_share),
+        drill: None,
         plan,
         text: CampaignText { yaml, catalogue },
         kills_us,

@@ -4,7 +4,8 @@
 //! campaign and catalogue give the same plan. What follows from an answer (paying, cancelling,
 //! asking again) is decided here too and only waits for the answer. It knows nothing of sockets.
 
-use crate::rng::{Rng, Weighted};
+use crate::weighted::Weighted;
+use load::rng::Rng;
 use sale::Currency;
 use wire::campaign::{Campaign, Curve, Mix};
 

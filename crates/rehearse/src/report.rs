@@ -5,6 +5,7 @@
 
 use crate::answers::Class;
 use crate::door::DoorFigures;
+use crate::drill::show::DrillFigures;
 use crate::judge::{Demands, expectations};
 use crate::measure::{Latency, Measured, Split};
 use crate::plan::Plan;
@@ -30,6 +31,8 @@ pub struct Body {
     /// The door's own word; `None` where it was not heard.
     pub door: Option<DoorFigures>,
     pub seconds: Vec<SecondFigures>,
+    /// What broke, where a rehearsal file says so.
+    pub(crate) drill: Option<DrillFigures>,
     /// T0 in seconds from the start of the series.
     pub t0_s: f64,
     /// What a reader should know: how the input was read, what could not be looked at.
@@ -120,6 +123,8 @@ pub enum About {
     Flood,
     /// Not met: the shop broke a promise.
     Promise,
+    /// Not met: what was expected before, during or after a fault was not so.
+    Drill,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -203,7 +208,13 @@ pub(crate) fn body(
     let measured = &ran.outcome.measured;
     let load = load_figures(plan, measured);
     let orders = order_figures(ran);
-    let expectations = expectations(&load, &orders, ran, demands);
+    let mut expectations = expectations(&load, &orders, ran, demands);
+    let (drill, judged) = ran.drill.as_ref().map_or((None, Vec::new()), |drill| {
+        let times = drill.times();
+        let judged = crate::drill::judge(&drill.expecting, &times, &drill.series);
+        (Some(DrillFigures::of(&times, &drill.series)), judged)
+    });
+    expectations.extend(judged);
     Body {
         title: title.to_owned(),
         seed,
@@ -221,6 +232,7 @@ pub(crate) fn body(
         stocks: stock_figures(plan, ran),
         door: ran.door.as_ref().ok().cloned(),
         seconds: second_figures(ran),
+        drill,
         t0_s: plan.t0_us as f64 / 1e6,
         remarks: remarks_of(ran, remarks),
         load,

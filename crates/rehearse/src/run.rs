@@ -5,10 +5,15 @@
 use crate::books::{Audited, Channel, Circumstances, Evidence, audit};
 use crate::child::{ChildError, Recipe, Shop};
 use crate::door::{DoorFigures, Watch};
+use crate::drill::process::Group;
+use crate::drill::series::Series;
+use crate::drill::{Drill, Drilled, Planned};
 use crate::load::{Load, Outcome, Target};
 use crate::measure::Shared;
+use crate::parts::{Bank, Parts};
 use crate::plan::Plan;
 use crate::progress::Progress;
+use crate::stage::StagedDrill;
 use crate::token::Issuer;
 use sale::At;
 use std::io;
@@ -18,6 +23,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use wire::rehearsal::SHOP;
+use wire::rehearsal::faults::What;
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +43,8 @@ pub enum Failed {
     Journal(String),
     #[error("{0}")]
     Usage(String),
+    #[error("the drill: {0}")]
+    Drill(String),
 }
 
 impl Failed {
@@ -71,6 +80,14 @@ pub struct Running {
     pub key_file: PathBuf,
     /// The data folder, to be read after the shop was stopped by whoever runs it.
     pub data: Option<PathBuf>,
+    /// The shop's admin listener, which says what its front door did.
+    pub admin: Option<Admin>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Admin {
+    pub address: SocketAddr,
+    pub token_file: Option<PathBuf>,
 }
 
 /// Everything that a run needs to know.
@@ -83,6 +100,8 @@ pub(crate) struct Stage {
     pub(crate) folder: PathBuf,
     pub(crate) quiet: bool,
     pub(crate) run: String,
+    /// What a rehearsal file adds.
+    pub(crate) drill: Option<StagedDrill>,
 }
 
 /// What the child is told to sell. `t0` becomes known when it is started.
@@ -104,6 +123,15 @@ pub(crate) struct Ran {
     pub(crate) channel_seen: bool,
     /// The front door's own word, or why there is none.
     pub(crate) door: Result<DoorFigures, &'static str>,
+    /// Where a rehearsal file was run.
+    pub(crate) drill: Option<Drilled>,
+}
+
+impl Ran {
+    /// Each fault of a rehearsal file with what was wrong with it.
+    pub(crate) fn faults(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.drill.iter().flat_map(Drilled::faults)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -139,37 +167,101 @@ fn wall_ms() -> u64 {
 }
 
 fn run_own(stage: &Stage, seawall: &Path) -> Result<Ran, Failed> {
+    let mut bank = Bank::start(stage, seawall)?;
     let products = stage.plan.products.len() as u64;
     let start = Instant::now() + LEAD + Duration::from_micros(products * LEAD_US_PER_PRODUCT);
     let ahead = start.duration_since(Instant::now());
     let start_ms = wall_ms() + u64::try_from(ahead.as_millis()).unwrap_or(0);
-    let (recipe, issuer) = prepare(stage, seawall, At(start_ms + stage.plan.t0_us / 1_000))?;
+    let address = bank.as_ref().map(|bank| bank.address);
+    let t0 = At(start_ms + stage.plan.t0_us / 1_000);
+    let (recipe, issuer) = prepare(stage, seawall, t0, address)?;
     let mut shop = Shop::start(recipe.clone())?;
     if Instant::now() > start {
         return Err(Failed::LateStart);
     }
+    let first_start = shop.took;
+    let proxies = bank.as_mut().and_then(|bank| bank.proxies.take());
+    let drill = Drill::new(stage.faults(), proxies, seawall.to_path_buf());
+    let group = bank.as_mut().map(|bank| &mut bank.group);
+    let flooded = flood(stage, drill, &mut shop, group, (issuer, start))?;
+    let mut progress = Progress::new(stage.quiet);
+    progress.say("waiting for the last holds to end");
+    let settled = shop.settle()?;
+    progress.say("draining the shop");
+    shop.drain()?;
+    progress.say("auditing the books");
+    let ledger = bank.as_ref().map(|bank| bank.ledger.clone());
+    // Its ledger is read when nobody writes it any more.
+    drop(bank);
+    let evidence = evidence(&recipe.data, ledger.as_deref())?;
+    let Flooded {
+        mut outcome,
+        kills,
+        drill,
+        door,
+    } = flooded;
+    let down_us = kills.iter().map(|kill| kill.back_us - kill.killed_us).max();
+    let circumstances = Circumstances {
+        start_ms,
+        down_ms: down_us.unwrap_or(0) / 1_000,
+    };
+    let audited = audit(&evidence, &stage.plan, &outcome.receipts, circumstances);
+    let series = outcome.measured.series.take();
+    Ok(Ran {
+        drill: stage.drilled(&drill, series.map_or_else(Default::default, |one| *one)),
+        outcome,
+        audited: Some(audited),
+        kills,
+        settled,
+        first_start,
+        channel_seen: evidence.channel.is_some(),
+        door,
+    })
+}
+
+/// What a flood left behind.
+struct Flooded {
+    outcome: Outcome,
+    kills: Vec<Kill>,
+    drill: Drill,
+    door: Result<DoorFigures, &'static str>,
+}
+
+/// Sends the whole plan, and breaks what is to be broken meanwhile.
+fn flood(
+    stage: &Stage,
+    mut drill: Drill,
+    shop: &mut Shop,
+    bank: Option<&mut Group>,
+    (issuer, start): (Issuer, Instant),
+) -> Result<Flooded, Failed> {
     let target = Target {
         shop: shop.listen,
         admin: shop.admin,
         operator_token: shop.operator_token.clone(),
         issuer,
     };
-    let first_start = shop.took;
     let shared = Arc::new(Shared::default());
     let watched = Arc::clone(&shared);
     let watch = Watch::start(shop.admin, &shop.operator_token, start, watched);
     let watch = watch.map_err(Failed::Generator)?;
-    let load = Load::new(
-        Arc::clone(&stage.plan),
-        target,
-        Arc::clone(&shared),
-        &stage.run,
+    let (plan, told) = (Arc::clone(&stage.plan), Arc::clone(&shared));
+    let load = Load::new(plan, target, told, &stage.run, start).map_err(Failed::Generator)?;
+    let thread = generate(match stage.drill {
+        Some(_) => load.with_series(),
+        None => load,
+    })?;
+    let mut parts = Parts {
+        shop,
+        bank,
+        shared: &shared,
         start,
-    )
-    .map_err(Failed::Generator)?;
-    let thread = generate(load)?;
-    let kills = supervise(stage, &mut shop, &shared, start, || thread.is_finished());
-    if kills.is_err() {
+        kills: Vec::new(),
+        killed_us: 0,
+        failed: None,
+    };
+    let supervised = supervise(stage, &mut drill, &mut parts, || thread.is_finished());
+    if supervised.is_err() {
         shared.stop.store(true, Ordering::Relaxed);
     }
     let outcome = thread
@@ -177,33 +269,11 @@ fn run_own(stage: &Stage, seawall: &Path) -> Result<Ran, Failed> {
         .map_err(|_| Failed::Generator(io::Error::other("its thread ended by a bug")))?;
     // While the shop still answers.
     let door = watch.end();
-    let (kills, outcome) = (kills?, outcome.map_err(Failed::Generator)?);
-    let mut progress = Progress::new(stage.quiet);
-    progress.say("waiting for the last holds to end");
-    let settled = shop.settle()?;
-    progress.say("draining the shop");
-    shop.drain()?;
-    progress.say("auditing the books");
-    let evidence = evidence(&recipe.data)?;
-    let down_us = kills
-        .iter()
-        .map(|kill| kill.back_us - kill.killed_us)
-        .max()
-        .unwrap_or(0);
-    let circumstances = Circumstances {
-        start_ms,
-        down_ms: down_us / 1_000,
-    };
-    let audited = audit(&evidence, &stage.plan, &outcome.receipts, circumstances);
-    let channel_seen = evidence.channel.is_some();
-    let audited = Some(audited);
-    Ok(Ran {
-        outcome,
-        audited,
-        kills,
-        settled,
-        first_start,
-        channel_seen,
+    supervised?;
+    Ok(Flooded {
+        outcome: outcome.map_err(Failed::Generator)?,
+        kills: parts.kills,
+        drill,
         door,
     })
 }
@@ -224,6 +294,10 @@ fn run_elsewhere(stage: &Stage, running: &Running) -> Result<Ran, Failed> {
     };
     let (shared, start) = (Arc::new(Shared::default()), Instant::now());
     let start_ms = wall_ms();
+    let watch = running.admin.as_ref();
+    let watch = watch
+        .map(|admin| look_on(admin, start, &shared))
+        .transpose()?;
     let load = Load::new(
         Arc::clone(&stage.plan),
         target,
@@ -242,7 +316,14 @@ fn run_elsewhere(stage: &Stage, running: &Running) -> Result<Ran, Failed> {
         .join()
         .map_err(|_| Failed::Generator(io::Error::other("its thread ended by a bug")))?;
     let outcome = outcome.map_err(Failed::Generator)?;
-    let evidence = running.data.as_deref().map(evidence).transpose()?;
+    let door = match watch {
+        Some(watch) => watch.end(),
+        None => Err("What its front door did was not asked: --admin-url names who says it."),
+    };
+    let evidence = running.data.as_deref();
+    let evidence = evidence
+        .map(|data| crate::run::evidence(data, None))
+        .transpose()?;
     let circumstances = Circumstances {
         start_ms,
         down_ms: 0,
@@ -260,8 +341,51 @@ fn run_elsewhere(stage: &Stage, running: &Running) -> Result<Ran, Failed> {
         settled: true,
         first_start,
         channel_seen,
-        door: Err("What its front door did was not asked: only the shop's address is known."),
+        door,
+        drill: None,
     })
+}
+
+/// Follows what the door of a shop says that somebody else runs.
+fn look_on(admin: &Admin, start: Instant, shared: &Arc<Shared>) -> Result<Watch, Failed> {
+    let token = match &admin.token_file {
+        None => String::new(),
+        Some(file) => std::fs::read_to_string(file).map_err(file_failed(file))?,
+    };
+    let watch = Watch::start(admin.address, token.trim(), start, Arc::clone(shared));
+    watch.map_err(Failed::Generator)
+}
+
+impl Stage {
+    /// A rehearsal file's drill, ready to be judged.
+    fn drilled(&self, drill: &Drill, series: Series) -> Option<Drilled> {
+        self.drill.as_ref().map(|staged| Drilled {
+            planned: drill.planned.clone(),
+            happened: drill.happened.clone(),
+            phases: staged.phases.clone(),
+            expecting: staged.expecting.clone(),
+            series: series.summed(),
+            end_us: self.plan.end_us,
+        })
+    }
+
+    /// The faults of a rehearsal file, or the kills of a campaign.
+    fn faults(&self) -> Vec<Planned> {
+        if let Some(drill) = &self.drill {
+            return drill.planned.clone();
+        }
+        let kill = |from_us: &u64| Planned {
+            name: "SIGKILL".to_owned(),
+            from_us: *from_us,
+            for_us: None,
+            what: What::Kill(wire::rehearsal::faults::Kill {
+                at: String::new(),
+                process: SHOP.to_owned(),
+                restart: true,
+            }),
+        };
+        self.kills_us.iter().map(kill).collect()
+    }
 }
 
 fn generate(load: Load) -> Result<JoinHandle<io::Result<Outcome>>, Failed> {
@@ -269,44 +393,46 @@ fn generate(load: Load) -> Result<JoinHandle<io::Result<Outcome>>, Failed> {
     thread.spawn(move || load.run()).map_err(Failed::Generator)
 }
 
-/// Kills and restarts at the planned moments and reports progress until the generator is done.
+/// Makes and undoes faults at their moments and reports progress until the generator is done.
 fn supervise(
     stage: &Stage,
-    shop: &mut Shop,
-    shared: &Shared,
-    start: Instant,
+    drill: &mut Drill,
+    parts: &mut Parts<'_>,
     finished: impl Fn() -> bool,
-) -> Result<Vec<Kill>, Failed> {
+) -> Result<(), Failed> {
     let mut progress = Progress::new(stage.quiet);
-    let now_us = || u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-    let mut planned = stage.kills_us.iter().copied().peekable();
-    let mut kills = Vec::new();
+    let start = parts.start;
     while !finished() {
-        if planned
-            .next_if(|at| now_us() >= *at && Instant::now() > start)
-            .is_some()
-        {
-            let killed_us = now_us();
-            shared.killed(killed_us);
-            shop.kill()?;
-            progress.say("SIGKILL; starting the shop again on the same data");
-            shop.restart()?;
-            let back_us = now_us();
-            shared.back(back_us);
-            kills.push(Kill {
-                killed_us,
-                back_us,
-                restart: shop.took,
-            });
+        if Instant::now() > start {
+            for said in drill.tick(&|| since(start), parts) {
+                progress.say(&said);
+            }
+            if let Some(failed) = parts.failed.take() {
+                return Err(failed.into());
+            }
         }
-        progress.tick(shared, start, &stage.plan);
+        progress.tick(parts.shared, start, &stage.plan);
         std::thread::sleep(Duration::from_millis(5));
     }
-    Ok(kills)
+    drill.finish(&|| since(start), parts);
+    match parts.failed.take() {
+        Some(failed) => Err(failed.into()),
+        None => Ok(()),
+    }
+}
+
+/// Microseconds of the plan that have passed.
+pub(crate) fn since(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Writes what the child needs into the folder of the run.
-fn prepare(stage: &Stage, seawall: &Path, t0: At) -> Result<(Recipe, Issuer), Failed> {
+fn prepare(
+    stage: &Stage,
+    seawall: &Path,
+    t0: At,
+    bank: Option<SocketAddr>,
+) -> Result<(Recipe, Issuer), Failed> {
     let at = |name: &str| stage.folder.join(name);
     let key = secret()?;
     let data = at("data");
@@ -320,7 +446,7 @@ fn prepare(stage: &Stage, seawall: &Path, t0: At) -> Result<(Recipe, Issuer), Fa
     crate::child::write(&at("catalogue.csv"), &stage.campaign.catalogue)?;
     crate::child::write(&at("issuer.key"), &key)?;
     let config = at("seawall.yaml");
-    let text = crate::config::text(&stage.folder, ISSUER, AUDIENCE);
+    let text = crate::config::text(&stage.folder, ISSUER, AUDIENCE, bank);
     crate::child::write(&config, &text)?;
     let recipe = Recipe {
         seawall: seawall.to_path_buf(),
@@ -350,7 +476,7 @@ fn secret() -> Result<String, Failed> {
 }
 
 /// Reads the journal and the channel's ledger of a shop that does not run any more.
-pub(crate) fn evidence(data: &Path) -> Result<Evidence, Failed> {
+pub(crate) fn evidence(data: &Path, ledger: Option<&Path>) -> Result<Evidence, Failed> {
     let failed = |error: &dyn std::fmt::Display| Failed::Journal(error.to_string());
     let disk = journal::RealDisk::new(data);
     let survey = journal::survey(&disk, 1).map_err(|error| failed(&error))?;
@@ -368,21 +494,19 @@ pub(crate) fn evidence(data: &Path) -> Result<Evidence, Failed> {
     }
     Ok(Evidence {
         entries,
-        channel: channel(data)?,
+        channel: channel(&ledger.map_or_else(|| data.join(CHANNEL_FILE), Path::to_path_buf))?,
     })
 }
 
 /// The payment channel's own ledger, if it keeps one here: one fact a line.
-fn channel(data: &Path) -> Result<Option<Vec<Channel>>, Failed> {
-    let file = data.join(CHANNEL_FILE);
-    let text = match std::fs::read_to_string(&file) {
+fn channel(file: &Path) -> Result<Option<Vec<Channel>>, Failed> {
+    let text = match std::fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(file_failed(&file)(error)),
+        Err(error) => return Err(file_failed(file)(error)),
     };
-    crate::books::channel(&text)
-        .map(Some)
-        .map_err(|what| Failed::File { file, what })
+    let (facts, file) = (crate::books::channel(&text), file.to_path_buf());
+    facts.map(Some).map_err(|what| Failed::File { file, what })
 }
 
 /// Where the sandbox channel keeps its ledger, in the data folder.

@@ -1,14 +1,18 @@
 //! From what somebody wants to rehearse to a plan, a shop to sell it, and what is expected.
 
+use crate::drill::Planned;
+use crate::drill::expect::{Expecting, Phase};
+use crate::drill::file::File;
 use crate::judge::Demands;
 use crate::plan::{self, Plan, Product};
-use crate::rng::Rng;
 use crate::run::{CampaignText, Failed, T0_MARK, file_failed};
-use std::fs::File;
+use load::rng::Rng;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use wire::campaign::{Campaign, Expectations};
 use wire::catalogue;
+use wire::rehearsal::faults::What;
+use wire::rehearsal::{Payment, Protocol, SHOP};
 
 /// What is rehearsed.
 #[derive(Clone, Debug)]
@@ -17,6 +21,8 @@ pub enum Subject {
         file: PathBuf,
         kill: Kill,
     },
+    /// A rehearsal file: a shop with a campaign or services of one's own, and faults.
+    File(PathBuf),
     /// Real order lines, replayed.
     Orders {
         source: PathBuf,
@@ -52,12 +58,25 @@ pub(crate) struct Staged {
     pub(crate) kills_us: Vec<u64>,
     pub(crate) demands: Demands,
     pub(crate) remarks: Vec<String>,
+    /// What a rehearsal file adds.
+    pub(crate) drill: Option<StagedDrill>,
+}
+
+/// Faults, phases and expectations of a shop's rehearsal.
+#[derive(Clone, Debug)]
+pub(crate) struct StagedDrill {
+    pub(crate) planned: Vec<Planned>,
+    pub(crate) phases: Vec<Phase>,
+    pub(crate) expecting: Vec<Expecting>,
+    /// Payments go to a bank of their own, behind a proxy that sees bytes or requests.
+    pub(crate) bank: Option<Protocol>,
 }
 
 /// Reads and checks all input; nothing runs yet.
 pub(crate) fn stage(subject: &Subject, seed: u64, folder: &Path) -> Result<Staged, Failed> {
     match subject {
         Subject::Campaign { file, kill } => campaign(file, *kill, seed),
+        Subject::File(path) => shop(crate::drill::file::read(path)?, seed),
         Subject::Orders {
             source,
             rate,
@@ -101,7 +120,43 @@ fn campaign(file: &Path, kill: Kill, seed: u64) -> Result<Staged, Failed> {
         title: campaign.title,
         plan,
         remarks: Vec::new(),
+        drill: None,
     })
+}
+
+/// The shop of a rehearsal file: its campaign, with the file's faults instead of its own kill.
+pub(crate) fn shop(file: File, seed: u64) -> Result<Staged, Failed> {
+    let wire::rehearsal::Subject::Shop(shop) = &file.rehearsal.subject else {
+        let what = "services of one's own are no shop".to_owned();
+        return Err(Failed::Usage(what));
+    };
+    let mut staged = campaign(&shop.campaign, Kill::Never, seed)?;
+    let (planned, phases) = file
+        .timed(staged.plan.t0_us, staged.plan.end_us)
+        .map_err(Failed::Usage)?;
+    let of_shop = |one: &&Planned| matches!(&one.what, What::Kill(kill) if kill.process == SHOP);
+    staged.kills_us = planned
+        .iter()
+        .filter(of_shop)
+        .map(|one| one.from_us)
+        .collect();
+    staged.demands.kills = staged.kills_us.len();
+    // Requests are read only where a fault is about requests: bytes are cheaper to carry.
+    let requests = planned.iter().any(|one| matches!(one.what, What::Error(_)));
+    let protocol = if requests {
+        Protocol::Http
+    } else {
+        Protocol::Tcp
+    };
+    staged.name.clone_from(&file.rehearsal.name);
+    staged.title = file.rehearsal.about.clone().unwrap_or(staged.title);
+    staged.drill = Some(StagedDrill {
+        planned,
+        phases,
+        bank: (shop.payment == Payment::Bank).then_some(protocol),
+        expecting: file.expecting,
+    });
+    Ok(staged)
 }
 
 /// The planned kill in microseconds from the start of the plan, inside of it.
@@ -139,7 +194,7 @@ fn read_catalogue(file: &Path) -> Result<Vec<catalogue::Product>, Failed> {
     let name = file.to_string_lossy();
     let format = catalogue::Format::of_name(&name)
         .ok_or_else(|| wrong("expected a name ending in .csv or .jsonl".to_owned()))?;
-    let input = BufReader::new(File::open(file).map_err(file_failed(file))?);
+    let input = BufReader::new(std::fs::File::open(file).map_err(file_failed(file))?);
     let input = catalogue::unpacked(input).map_err(file_failed(file))?;
     let (products, _) = catalogue::load(input, format, &catalogue::Defaults::default())
         .map_err(|error| wrong(format!("\n{error}")))?;
@@ -204,12 +259,34 @@ pub(crate) fn catalogue_text(
     String::from_utf8(bytes).map_err(|error| failed(error.to_string()))
 }
 
-/// The campaign's own text with its instant and its catalogue replaced; everything else stays as
-/// its author wrote it.
+/// What a shop sells by. The rest of a campaign is what a team agreed on for the real T0 – phases,
+/// people on call, a freeze – and would not fit to another instant.
+const SOLD_BY: [&str; 10] = [
+    "version",
+    "name",
+    "title",
+    "t0",
+    "catalogue",
+    "coupons",
+    "buyers",
+    "demand",
+    "journeys",
+    "rehearsal",
+];
+
+/// The campaign's own text with its instant and its catalogue replaced, as far as a shop sells by
+/// it; that stays as its author wrote it.
 fn relocate(text: &str) -> Option<String> {
-    let (mut t0, mut catalogue) = (false, false);
+    let (mut t0, mut catalogue, mut kept) = (false, false, true);
     let mut out = String::with_capacity(text.len() + 64);
     for line in text.lines() {
+        let key = line.split_once(':').map(|(key, _)| key);
+        if let Some(key) = key.filter(|_| line.starts_with(|c: char| c.is_ascii_lowercase())) {
+            kept = SOLD_BY.contains(&key);
+        }
+        if !kept {
+            continue;
+        }
         if line.starts_with("t0:") {
             t0 = true;
             out.push_str("t0: ");
@@ -286,6 +363,7 @@ fn crash(rounds: u32, seconds: u32, seed: u64) -> Result<Staged, Failed> {
         kills_us,
         demands,
         remarks: Vec::new(),
+        drill: None,
     })
 }
 
@@ -305,7 +383,8 @@ mod tests {
 
     #[test]
     fn the_campaign_keeps_its_words_and_gets_another_instant() {
-        let text = "name: a\nt0: 2026-11-11T00:00:00Z  # midnight\ncatalogue: x/y.csv\nbuyers: 3\n";
+        let text = "name: a\nt0: 2026-11-11T00:00:00Z  # midnight\ncatalogue: x/y.csv\n\
+                    freeze:\n  from: 2026-11-10T00:00:00Z\n- x\nbuyers: 3\n";
         let moved = relocate(text).unwrap();
         assert_eq!(
             moved,

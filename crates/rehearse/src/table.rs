@@ -21,10 +21,15 @@ pub(crate) fn percent(share: f64) -> String {
 }
 
 pub(crate) fn sections(body: &Body) -> Vec<Section> {
-    let mut all = vec![expectations(body), demand(body), orders(body)];
+    let mut all = vec![expected(&body.expectations), demand(body), orders(body)];
     all.extend(books(body));
     all.push(speed(body));
     all.push(latency(body));
+    all.extend(
+        body.drill
+            .iter()
+            .flat_map(|drill| drill.sections(body.t0_s)),
+    );
     if !body.errors.is_empty() {
         all.push(errors(body));
     }
@@ -35,11 +40,12 @@ pub(crate) fn sections(body: &Body) -> Vec<Section> {
     all
 }
 
-fn expectations(body: &Body) -> Section {
+/// What was expected, what was found.
+pub(crate) fn expected(all: &[crate::report::Expectation]) -> Section {
     let row = |e: &crate::report::Expectation| {
         let word = match (e.holds, e.about) {
             (true, _) => "holds",
-            (false, About::Promise) => "BROKEN",
+            (false, About::Promise | About::Drill) => "BROKEN",
             (false, About::Flood) => "NOT MET",
         };
         vec![
@@ -49,7 +55,7 @@ fn expectations(body: &Body) -> Section {
             word.to_owned(),
         ]
     };
-    let rows = body.expectations.iter().map(row).collect();
+    let rows = all.iter().map(row).collect();
     Section {
         title: "Expectations",
         head: vec!["", "expected", "found", ""],
@@ -310,7 +316,7 @@ pub(crate) fn text(report: &Report<Body>) -> String {
     out
 }
 
-fn push_section(out: &mut String, section: &Section) {
+pub(crate) fn push_section(out: &mut String, section: &Section) {
     let columns = section.rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         let cells = section.rows.iter().filter_map(|row| row.get(column));

@@ -316,6 +316,7 @@ fn the_report_agrees_with_itself_and_its_page_stands_alone() {
         first_start: Duration::from_millis(50),
         channel_seen: true,
         door: Ok(door()),
+        drill: None,
     };
     let expectations = wire::campaign::Expectations {
         min_rps_at_t0: 900,
@@ -335,7 +336,7 @@ fn the_report_agrees_with_itself_and_its_page_stands_alone() {
         body.expectations
     );
     let report = crate::Report {
-        envelope: wire::report::Report {
+        envelope: crate::Envelope::Shop(Box::new(wire::report::Report {
             version: wire::report::VERSION,
             kind: "rehearsal".to_owned(),
             name: "small".to_owned(),
@@ -347,7 +348,7 @@ fn the_report_agrees_with_itself_and_its_page_stands_alone() {
             started: "2026-11-11T00:00:00Z".to_owned(),
             seconds: 3.5,
             body,
-        },
+        })),
     };
     let page = report.to_html();
     if let Some(path) = std::env::var_os("SEAWALL_KEEP_PAGE") {

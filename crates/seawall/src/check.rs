@@ -106,9 +106,24 @@ fn one(path: &Path, build: Option<String>) -> Result<String, String> {
                 good.thresholds.len()
             ))
         }
+        None if wire::rehearsal::is_rehearsal(path) => rehearsal(path),
         None => {
             let seed = Seed::load(path, None).map_err(|found| format!("{found:#}"))?;
             Ok(format!("a good campaign of {} products", seed.products()))
         }
     }
+}
+
+/// A rehearsal with the scenario or the campaign that it names.
+fn rehearsal(path: &Path) -> Result<String, String> {
+    let file = rehearse::drill::file::read(path).map_err(|found| found.to_string())?;
+    let rehearsal = &file.rehearsal;
+    if let wire::rehearsal::Subject::Shop(shop) = &rehearsal.subject {
+        Seed::load(&shop.campaign, None).map_err(|found| format!("{found:#}"))?;
+    }
+    Ok(format!(
+        "a good rehearsal; faults: {}, expectations: {}",
+        rehearsal.faults.len(),
+        rehearsal.expectations.len()
+    ))
 }

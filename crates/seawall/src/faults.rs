@@ -41,6 +41,10 @@ struct Serve {
     /// Let proxies listen where other machines can connect.
     #[arg(long)]
     allow_remote_clients: bool,
+    /// For programs: a minute after stdin has ended, end. Whoever is connected through a proxy of a
+    /// controller that died is not cut off at once, and nothing stays behind for ever.
+    #[arg(long, hide = true)]
+    tied: bool,
     /// What is logged: error, warn, info, debug, or a filter such as faults=debug.
     #[arg(long, default_value = "info")]
     log: String,
@@ -166,9 +170,26 @@ fn serve(args: &Serve) -> anyhow::Result<ExitCode> {
         }
         Err(error) => return Err(error.into()),
     };
+    if args.tied {
+        tie(drain)?;
+    }
     println!("control  {}", faults.control());
     faults.join();
     Ok(Exit::Good.into())
+}
+
+/// How long a tied proxy outlives its controller.
+const TIED: Duration = Duration::from_secs(60);
+
+fn tie(drain: Drain) -> std::io::Result<()> {
+    let thread = std::thread::Builder::new().name("tied".into());
+    thread.spawn(move || {
+        // Whatever is said there, only the end counts; an error is one.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::thread::sleep(TIED);
+        drain.begin();
+    })?;
+    Ok(())
 }
 
 fn hold(fault: Fault, lasting: &Lasting) -> anyhow::Result<ExitCode> {

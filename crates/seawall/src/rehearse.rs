@@ -2,14 +2,15 @@
 
 use anyhow::{Context, anyhow};
 use host::Exit;
-use rehearse::{Kill, Options, Running, Subject, Where};
+use rehearse::{Admin, Kill, Options, Running, Subject, Where};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The campaign file.
-    #[arg(required_unless_present_any = ["orders", "crash_rounds"])]
+    /// The campaign file, or a rehearsal file: a subject, load, faults, expectations.
+    #[arg(value_name = "FILE", required_unless_present_any = ["orders", "crash_rounds"])]
     campaign: Option<PathBuf>,
     /// Rehearse a shop that runs already, such as http://127.0.0.1:8080 (loopback only).
     #[arg(long, requires = "key_file")]
@@ -24,6 +25,13 @@ pub struct Args {
     /// With --url: the shop's data folder, for the audit.
     #[arg(long)]
     data: Option<PathBuf>,
+    /// With --url: the shop's admin listener, such as http://127.0.0.1:8081; then the report has
+    /// what its front door says.
+    #[arg(long, requires = "url")]
+    admin_url: Option<String>,
+    /// With --admin-url: the file with the operators' token.
+    #[arg(long, requires = "admin_url")]
+    token_file: Option<PathBuf>,
     /// Replay real order lines instead: a CSV file, a folder of them, or a .tar.xz.
     #[arg(long, conflicts_with_all = ["campaign", "crash_rounds", "url"])]
     orders: Option<PathBuf>,
@@ -81,10 +89,29 @@ fn subject(args: &Args) -> Subject {
             stock_share: args.stock_share,
             kill,
         },
-        None => Subject::Campaign {
-            file: args.campaign.clone().unwrap_or_default(),
-            kill,
-        },
+        None => {
+            let file = args.campaign.clone().unwrap_or_default();
+            match wire::rehearsal::is_rehearsal(&file) {
+                true => Subject::File(file),
+                false => Subject::Campaign { file, kill },
+            }
+        }
+    }
+}
+
+fn loopback(flag: &str, url: &str) -> anyhow::Result<SocketAddr> {
+    let address = url
+        .strip_prefix("http://")
+        .unwrap_or(url)
+        .trim_end_matches('/');
+    let address: SocketAddr = address.parse().map_err(|_| {
+        anyhow!("{flag}: found {url:?}, expected http:// and an address such as 127.0.0.1:8080")
+    })?;
+    match address.ip().is_loopback() {
+        true => Ok(address),
+        false => Err(anyhow!(
+            "{flag}: {address} is not on this machine; a flood stays on loopback"
+        )),
     }
 }
 
@@ -93,20 +120,14 @@ fn place(args: &Args) -> anyhow::Result<Where> {
         let seawall = std::env::current_exe().context("where this program is")?;
         return Ok(Where::Own { seawall });
     };
-    let address = url
-        .strip_prefix("http://")
-        .unwrap_or(url)
-        .trim_end_matches('/');
-    let shop: std::net::SocketAddr = address.parse().map_err(|_| {
-        anyhow!("--url: found {url:?}, expected http:// and an address such as 127.0.0.1:8080")
-    })?;
-    if !shop.ip().is_loopback() {
-        return Err(anyhow!(
-            "--url: {shop} is not on this machine; a flood stays on loopback"
-        ));
-    }
+    let admin = args.admin_url.as_ref();
+    let admin = admin.map(|url| loopback("--admin-url", url)).transpose()?;
     Ok(Where::Running(Running {
-        shop,
+        shop: loopback("--url", url)?,
+        admin: admin.map(|address| Admin {
+            address,
+            token_file: args.token_file.clone(),
+        }),
         issuer: args.issuer.clone(),
         audience: args.audience.clone(),
         key_file: args.key_file.clone().unwrap_or_default(),
@@ -115,6 +136,11 @@ fn place(args: &Args) -> anyhow::Result<Where> {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let subject = subject(args);
+    if matches!(subject, Subject::File(_)) && (args.kill_at.is_some() || args.no_kill) {
+        eprintln!("seawall: a rehearsal file says itself what is killed; leave --kill-at out");
+        return Ok(Exit::Usage.into());
+    }
     let place = match place(args) {
         Ok(place) => place,
         Err(error) => {
@@ -123,7 +149,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     };
     let options = Options {
-        subject: subject(args),
+        subject,
         place,
         seed: args.seed,
         folder: args.keep.clone(),
@@ -148,6 +174,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("cannot write {}", html.display()))?;
     std::fs::write(&json, report.to_json())
         .with_context(|| format!("cannot write {}", json.display()))?;
+    let junit = args.out.join("rehearsal.junit.xml");
+    std::fs::write(&junit, report.to_junit())
+        .with_context(|| format!("cannot write {}", junit.display()))?;
     if args.json {
         println!("{}", report.to_json());
     } else {

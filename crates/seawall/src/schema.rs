@@ -17,6 +17,7 @@ enum File {
     Limits,
     Switches,
     Scenario,
+    Rehearsal,
     Services,
     Campaign,
 }
@@ -27,6 +28,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         File::Limits => schema::text(FileKind::Limits),
         File::Switches => schema::text(FileKind::Switches),
         File::Scenario => wire::scenario::schema_text(),
+        File::Rehearsal => wire::rehearsal::schema_text(),
         File::Campaign => wire::campaign::keys::schema_text(),
         File::Services => wire::services::schema_text(),
     };

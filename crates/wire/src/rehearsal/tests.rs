@@ -25,7 +25,8 @@ upstreams:
 phases:
   - {name: calm, from: 0s, to: +5s}
 faults:
-  - {name: slow, from: +5s, for: 2s, what: {delay: {upstream: bank, latency: 1s, jitter: 10ms, share: 0.5}}}
+  - {name: slow, from: +5s, for: 2s, what: {delay:
+     {upstream: bank, latency: 1s, jitter: 10ms, share: 0.5}}}
   - {name: wrong, from: 5s, for: 2s, what: {error: {upstream: bank, status: 500, path: /a*}}}
   - {name: silent, from: 5s, for: 2s, what: {hang: {upstream: bank}}}
   - {name: away, from: 5s, for: 2s, what: {disconnect: {upstream: bank, how: reset}}}
@@ -38,7 +39,8 @@ expectations:
   - {name: b, in: {before: slow}, thresholds: {http_req_failed: [rate<0.01]}}
   - {name: c, in: {during: slow}, thresholds: {http_req_failed: [rate<0.01]}}
   - {name: d, in: {after: slow}, thresholds: {http_req_failed: [rate<0.01]}}
-  - {name: e, in: {recovery: {fault: slow, within: 5s, over: 2s}}, thresholds: {http_reqs: [rate>1]}}
+  - {name: e, in: {recovery: {fault: slow, within: 5s, over: 2s}},
+     thresholds: {http_reqs: [rate>1]}}
 "#;
 
 fn said(text: &str) -> Vec<String> {
@@ -143,7 +145,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "protocol: http",
         "protocol: tcp",
-        ":22: faults[1].what: an error needs an upstream",
+        ":23: faults[1].what: an error needs an upstream",
     ),
     (
         "from: 0s, to: +5s",
@@ -161,39 +163,39 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         ":21: faults[0]: \"for\" is missing",
     ),
     (
-        "delay: {upstream: bank",
-        "delay: {upstream: bonk",
+        "     {upstream: bank, l",
+        "     {upstream: bonk, l",
         ":21: faults[0].what: no upstream \"bonk\", did you mean \"bank\"?",
     ),
     (
         "stop: {process: web}",
         "stop: {process: bank}",
-        ":26: faults[5].what: no process with a command \"bank\"",
+        ":27: faults[5].what: no process with a command \"bank\"",
     ),
     (
         "name: wrong",
         "name: slow",
-        ":22: faults[1].name: found \"slow\" twice",
+        ":23: faults[1].name: found \"slow\" twice",
     ),
     (
         "phase: calm",
         "phase: clam",
-        ":30: expectations[0].in: no phase \"clam\", did you mean \"calm\"?",
+        ":31: expectations[0].in: no phase \"clam\", did you mean \"calm\"?",
     ),
     (
         "during: slow",
         "during: show",
-        ":32: expectations[2].in: no fault \"show\"",
+        ":33: expectations[2].in: no fault \"show\"",
     ),
     (
         "fault: slow",
         "fault: gone",
-        ":34: expectations[4].in: no fault \"gone\"",
+        ":35: expectations[4].in: no fault \"gone\"",
     ),
     (
         "thresholds: {http_reqs: [rate>1]}",
         "thresholds: {}",
-        ":34: expectations[4].thresholds: found none",
+        ":36: expectations[4].thresholds: found none",
     ),
     (
         "in: {phase: calm}",
