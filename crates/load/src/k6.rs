@@ -172,8 +172,8 @@ impl K6 {
     }
 }
 
-/// Iterations that were planned and are not there: k6's own count of those it dropped has no tags, so
-/// those of the warm-up are in it. One more or less is where the second is cut.
+/// Iterations that were planned and are not there: k6's own count of those it dropped has no tags,
+/// so those of the warm-up are in it. One more or less is where the second is cut.
 fn not_begun(per_s: f64, seconds: u32, iterations: u64) -> u64 {
     let planned = (per_s * f64::from(seconds)).floor() as u64;
     planned.saturating_sub(iterations + 1)

@@ -24,8 +24,8 @@ pub struct Asked {
     pub body: Option<String>,
 }
 
-/// The requests of as many sample buyers as [`OUTLINE_BUYERS`], by the weights of the journeys; each
-/// journey has one at least.
+/// The requests of as many sample buyers as [`OUTLINE_BUYERS`], by the weights of the journeys;
+/// each journey has one at least.
 #[must_use]
 pub fn outline(script: &Script) -> Vec<Asked> {
     let all: f64 = script.journeys.iter().map(|journey| journey.weight).sum();

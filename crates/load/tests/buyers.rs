@@ -49,7 +49,7 @@ fn a_live_buyer_takes_at_most_two_kilobytes() {
             break bytes;
         }
         assert!(Instant::now() < deadline && !run.is_over(), "{seconds:?}");
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::park_timeout(Duration::from_millis(50));
     };
     control.stop();
     let measured = run.join().unwrap();

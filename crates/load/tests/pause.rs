@@ -29,7 +29,7 @@ fn pausing() -> SocketAddr {
                     let begin = *first.get_or_init(Instant::now) + PAUSE_FROM;
                     let now = Instant::now();
                     if now >= begin && now < begin + PAUSE {
-                        std::thread::sleep(begin + PAUSE - now);
+                        std::thread::park_timeout(begin + PAUSE - now);
                     }
                     let _ = client.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
                 }

@@ -18,5 +18,6 @@ pub const HISTORY_STEPS_MAX: usize = 16 * 168;
 /// Steps that a baseline looks ahead: eight weeks of hours. Beyond it the same weekday of the next
 /// week after the history stands for it, and the forecast says so.
 pub const HORIZON_STEPS_MAX: usize = 8 * 168;
-/// Rounds of a back-test, each with a stretch held back: more would be older than what is forecast from.
+/// Rounds of a back-test, each with a stretch held back: more would be older than what is forecast
+/// from.
 pub const BACK_TEST_FOLDS_MAX: usize = 4;

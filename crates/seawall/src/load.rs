@@ -24,6 +24,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 mod find;
 mod mark;
+mod replay;
 mod show;
 
 #[derive(Debug, Subcommand)]
@@ -32,6 +33,10 @@ pub enum What {
     ///
     /// Example: seawall load run examples/load/shop.yaml
     Run(RunArgs),
+    /// Send a recording again, each client in its order and with its gaps.
+    ///
+    /// Example: seawall load replay access.log --url http://127.0.0.1:8080 --speed 10
+    Replay(replay::Args),
     /// Find the highest rate that holds the objectives.
     ///
     /// Example: seawall load find examples/load/any.yaml --slo 'p99<200ms' --slo 'errors<1%'
@@ -65,14 +70,6 @@ pub struct Common {
     /// Progress in lines, also where a terminal could show a picture.
     #[arg(long)]
     plain: bool,
-}
-
-impl Common {
-    fn live(&self, verb: &str, ready: &Ready, stop: &Arc<AtomicBool>) -> Live {
-        let (name, target) = (&ready.compiled.name, &ready.target);
-        let title = format!("seawall load {verb} · {name} · {target:?}");
-        Live::open(&title, How::of(self.quiet, self.plain), Arc::clone(stop))
-    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -136,6 +133,7 @@ pub struct TokenArgs {
 pub fn run(what: &What) -> anyhow::Result<ExitCode> {
     let done = match what {
         What::Run(args) => run_scenario(args),
+        What::Replay(args) => replay::run(args),
         What::Find(args) => find_rate(args),
         What::Token(args) => token(args),
     };
@@ -187,8 +185,8 @@ fn ready(common: &Common) -> Result<Ready, Stopped> {
     })?;
     Ok(Ready {
         compiled,
-        target: Arc::new(target),
         ceiling,
+        target: Arc::new(target),
     })
 }
 
@@ -209,18 +207,48 @@ fn ceiling(target: &Target, key_file: &Path) -> Result<f64, Stopped> {
 }
 
 fn run_scenario(args: &RunArgs) -> Result<ExitCode, Stopped> {
-    let begun = (Instant::now(), SystemTime::now());
     let common = &args.common;
+    let shown = Shown {
+        json: common.json,
+        quiet: common.quiet,
+        out: &args.out,
+        name: "load",
+    };
     if args.mark.run.is_some() && args.lead.is_asked() {
         let why = "--mark: agents do not look for acknowledgements yet; send from here";
         return Err(Stopped::Usage(why.to_owned()));
     }
     let ready = args.mark.on(ready(common)?)?;
+    let generator = generator(&ready, common, &args.lead)?;
+    let how = How::of(common.quiet, common.plain);
+    judge_by(generator.as_ref(), &ready, &shown, how)
+}
+
+/// How a run is told of, and where.
+struct Shown<'a> {
+    json: bool,
+    quiet: bool,
+    out: &'a Path,
+    name: &'a str,
+}
+
+/// Runs as it is planned and judges the thresholds.
+fn judge(ready: &Ready, shown: &Shown<'_>) -> Result<ExitCode, Stopped> {
+    judge_by(&here(ready), ready, shown, How::of(shown.quiet, false))
+}
+
+fn judge_by(
+    generator: &dyn Generator,
+    ready: &Ready,
+    shown: &Shown<'_>,
+    how: How,
+) -> Result<ExitCode, Stopped> {
+    let begun = (Instant::now(), SystemTime::now());
     let Ready {
         compiled,
         target,
         ceiling,
-    } = &ready;
+    } = ready;
     let peak = compiled.plan.peak_per_s();
     if peak > *ceiling {
         return Err(Stopped::Usage(format!(
@@ -229,16 +257,22 @@ fn run_scenario(args: &RunArgs) -> Result<ExitCode, Stopped> {
     }
     let mut watch =
         Watch::new(&compiled.stop).map_err(|error| Stopped::Usage(error.to_string()))?;
-    let generator = generator(&ready, common, &args.lead)?;
-    once(&ready, compiled.setup.as_ref(), "set-up")?;
+    once(ready, compiled.setup.as_ref(), "set-up")?;
     if let Some(why) = mark::lost(target) {
         eprintln!("seawall: {why}");
         return Ok(Exit::NoVerdict.into());
     }
     let stop = interrupted()?;
     let run = generator.start(compiled.plan.clone())?;
-    let live = common.live("run", &ready, &stop);
-    let stopped = follow(run.as_ref(), &compiled.plan, &mut watch, &stop, &live);
+    let lost = || mark::lost(target);
+    let live = show::live(ready, how, &stop);
+    let stopped = follow(
+        run.as_ref(),
+        &compiled.plan,
+        &mut watch,
+        (&stop, &lost),
+        &live,
+    );
     drop(live);
     let Ended {
         measured,
@@ -246,7 +280,7 @@ fn run_scenario(args: &RunArgs) -> Result<ExitCode, Stopped> {
         mut remarks,
     } = run.join()?;
     remarks.splice(0..0, stopped.clone());
-    once(&ready, compiled.teardown.as_ref(), "tear-down")?;
+    once(ready, compiled.teardown.as_ref(), "tear-down")?;
     let judged = compiled.thresholds.iter().map(|t| t.whole(&measured));
     let thresholds = judged.map(|judged| ThresholdFigures {
         seen: judged.seen.map(|seen| format!("{seen:.3} {}", judged.unit)),
@@ -263,11 +297,10 @@ fn run_scenario(args: &RunArgs) -> Result<ExitCode, Stopped> {
     let mut body = Body::of_run(&measured, about);
     if let Some(generator) = &mut body.generator {
         generator.invalid.extend(broken);
-        generator.invalid.extend(mark::lost(target));
         let early = stopped.map(|why| format!("it ended before its plan: {why}"));
         generator.invalid.extend(early);
     }
-    tell(body, begun, (&args.out, "load"), common.json)
+    tell(body, begun, (shown.out, shown.name), shown.json)
 }
 
 /// Writes the report in its three shapes and shows it.
@@ -361,7 +394,7 @@ fn follow(
     run: &dyn Running,
     plan: &Plan,
     watch: &mut Watch,
-    stop: &AtomicBool,
+    (stop, lost): (&AtomicBool, &dyn Fn() -> Option<String>),
     live: &Live,
 ) -> Option<String> {
     let (mut seconds, mut stopped) = (Vec::<Second>::new(), None);
@@ -371,6 +404,12 @@ fn follow(
         let fresh = run.seconds(seconds.len());
         if stop.load(Ordering::Relaxed) && stopped.is_none() {
             stopped = Some("stopped by the operator".to_owned());
+            run.stop();
+        }
+        if stopped.is_none()
+            && let Some(why) = lost()
+        {
+            stopped = Some(why);
             run.stop();
         }
         let any = !fresh.is_empty();
@@ -405,7 +444,8 @@ fn find_rate(args: &FindArgs) -> Result<ExitCode, Stopped> {
     once(&ready, compiled.setup.as_ref(), "set-up")?;
     let stop = interrupted()?;
     let mut steps: Vec<Step> = Vec::new();
-    let live = Arc::new(common.live("find", &ready, &stop));
+    let live = show::live(&ready, How::of(common.quiet, common.plain), &stop);
+    let live = Arc::new(live);
     let watched = Watched {
         generator: generator.as_ref(),
         live: Arc::clone(&live),

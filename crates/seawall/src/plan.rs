@@ -4,10 +4,12 @@
 mod behind;
 mod diff;
 mod expected;
+mod forecast;
 mod init;
 mod make;
 mod map;
 mod services;
+mod stock;
 
 use host::Exit;
 use serde_json::json;
@@ -23,11 +25,24 @@ pub enum What {
     ///
     /// Example: seawall plan init --products products.csv --t0 2026-11-11T00:00:00+01:00 --out my
     Init(init::Args),
+    /// What each SKU will sell, what is kept against surprise, and what the sale gets.
+    ///
+    /// Exit 0; 64: a file is wrong.
+    ///
+    /// Example: seawall plan stock examples/double11/campaign.yaml --sales sales.csv
+    Stock(stock::Args),
+    /// What each route will be asked, minute by minute, with a band and how good it would have
+    /// been.
+    ///
+    /// Exit 0; 64: a file is wrong, or tells of no time before the campaign.
+    ///
+    /// Example: seawall plan forecast examples/double11/campaign.yaml --series series.json
+    Forecast(forecast::Args),
     /// Begin services.yaml from Kubernetes objects, Prometheus' answers, traces and the gateway.
     ///
     /// Exit 0; 64: a file cannot be read, or would be overwritten.
     ///
-    /// Example: seawall plan services --kubernetes all.json --traces jaeger.json --out services.yaml
+    /// Example: seawall plan services --kubernetes all.json --out services.yaml
     Services(services::Args),
     /// Who calls whom, and what a rate at the front door becomes behind it.
     ///
@@ -53,6 +68,8 @@ pub enum What {
 pub fn run(what: &What) -> anyhow::Result<ExitCode> {
     match what {
         What::Init(args) => settle(args.json, init::run(args)),
+        What::Stock(args) => settle(args.json, stock::run(args)),
+        What::Forecast(args) => settle(args.json, forecast::run(args)),
         What::Services(args) => settle(args.json, services::run(args)),
         What::Map(args) => settle(args.json, map::run(args)),
         What::Make(args) => settle(args.json, make::run(args)),

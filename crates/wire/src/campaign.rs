@@ -6,8 +6,6 @@
 //! is run; the catalogue that it names is read by whoever needs the products.
 
 pub mod brief;
-#[cfg(test)]
-mod brief_tests;
 mod check;
 pub mod keys;
 pub mod limits;

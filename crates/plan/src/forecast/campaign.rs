@@ -121,48 +121,16 @@ pub fn foresee(history: &History, asked: &Asked) -> Result<Foreseen, NoForecast>
     let mut told = raised.told;
     let steps = Steps::of(&history);
     let ahead = Ahead::of(steps, asked, &mut told);
-    let mut routes = Vec::with_capacity(history.routes.len());
-    let mut evidence = Vec::with_capacity(history.routes.len() + 1);
-    for (route, raised) in history.routes.iter().zip(&raised.rows) {
-        let values = steps.values(history.from_minute, &route.requests);
-        let (curve, method, tested) = ahead.curve(&values, asked.level);
-        let spread = tested.map_or(UNTESTED, |(_, spread)| spread);
-        let minutes = curve.iter().zip(raised);
-        let minutes = minutes.map(|(rate, raised)| banded(*rate, spread, *raised));
-        evidence.push(Evidence {
-            route: route.route.clone(),
-            method,
-            back_test: tested.map(|(test, _)| test),
-            dispersion: route.dispersion.unwrap_or(1.0).max(1.0),
-            measured: route.dispersion.is_some(),
-        });
-        let dispersion = route.dispersion.unwrap_or(1.0);
-        routes.push(peaks(
-            &route.route,
-            minutes.collect(),
-            asked.from_minute,
-            dispersion,
-        ));
-    }
-    routes.sort_by(|a, b| a.route.cmp(&b.route));
-    evidence.sort_by(|a, b| a.route.cmp(&b.route));
+    let (routes, mut evidence) = ahead.routes(&history, asked, &raised.rows);
     let mut sum = vec![Band::default(); asked.minutes];
     for route in &routes {
         for (sum, band) in sum.iter_mut().zip(&route.minutes) {
             *sum = sum.plus(*band);
         }
     }
-    let (_, method, tested) = ahead.curve(
-        &steps.values(history.from_minute, &history.total()),
-        asked.level,
-    );
-    evidence.push(Evidence {
-        route: "total".to_owned(),
-        method,
-        back_test: tested.map(|(test, _)| test),
-        dispersion: history.dispersion.unwrap_or(1.0).max(1.0),
-        measured: history.dispersion.is_some(),
-    });
+    let total = steps.values(history.from_minute, &history.total());
+    let (_, method, tested) = ahead.curve(&total, asked.level);
+    evidence.push(evidence_of("total", method, tested, history.dispersion));
     if history.dispersion.is_none() {
         told.push(
             "the series does not know seconds: the peak second is made with chance alone, the \
@@ -219,6 +187,36 @@ impl Ahead {
         }
     }
 
+    /// Every route with its evidence, by name.
+    fn routes(
+        &self,
+        history: &History,
+        asked: &Asked,
+        raised: &[Vec<Band>],
+    ) -> (Vec<RouteForecast>, Vec<Evidence>) {
+        let all = history.routes.iter().zip(raised);
+        let found = all.map(|(route, raised)| {
+            let values = self.steps.values(history.from_minute, &route.requests);
+            let (curve, method, tested) = self.curve(&values, asked.level);
+            let spread = tested.map_or(UNTESTED, |(_, spread)| spread);
+            let minutes = curve.iter().zip(raised);
+            let minutes = minutes.map(|(rate, raised)| banded(*rate, spread, *raised));
+            let dispersion = route.dispersion.unwrap_or(1.0);
+            (
+                peaks(
+                    &route.route,
+                    minutes.collect(),
+                    asked.from_minute,
+                    dispersion,
+                ),
+                evidence_of(&route.route, method, tested, route.dispersion),
+            )
+        });
+        let mut found: Vec<(RouteForecast, Evidence)> = found.collect();
+        found.sort_by(|a, b| a.0.route.cmp(&b.0.route));
+        found.into_iter().unzip()
+    }
+
     /// Mean requests a second of each minute, how they were found, and what a back-test says.
     fn curve(
         &self,
@@ -247,6 +245,21 @@ impl Ahead {
         };
         let curve = (0..self.minutes).map(at).collect();
         (curve, method, back_test(values, &trial))
+    }
+}
+
+fn evidence_of(
+    route: &str,
+    method: Method,
+    tested: Option<(BackTest, Spread)>,
+    dispersion: Option<f64>,
+) -> Evidence {
+    Evidence {
+        route: route.to_owned(),
+        method,
+        back_test: tested.map(|(test, _)| test),
+        dispersion: dispersion.unwrap_or(1.0).max(1.0),
+        measured: dispersion.is_some(),
     }
 }
 

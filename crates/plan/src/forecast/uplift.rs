@@ -2,10 +2,10 @@
 //! where there are some, else from the people and attempts to buy that are expected. What people
 //! wrote for a phase goes before both. It must not know how the baseline was found.
 
-use super::Asked;
 use super::baseline::baseline;
 use super::history::{History, Steps, mean};
 use super::shape::Band;
+use super::{Asked, Earlier};
 
 /// Requests a minute from which on a route's own uplift at an earlier campaign means something.
 const RATE_PER_MINUTE_MIN: f64 = 1.0;
@@ -111,17 +111,7 @@ fn by_earlier(history: &History, asked: &Asked) -> Uplift {
     let mut told = Vec::new();
     let mut all: Vec<Vec<Vec<f64>>> = Vec::new();
     for earlier in &asked.earlier {
-        let scales = [asked.dau.map(|dau| dau.expected), history.usual_dau()];
-        let then = [
-            earlier.dau,
-            earlier.history.before(earlier.t0_minute).usual_dau(),
-        ];
-        let scale = match (scales, then) {
-            ([Some(now), Some(usual)], [Some(then), Some(before)]) if then > 0.0 => {
-                (now / usual) / (then / before)
-            }
-            _ => 1.0,
-        };
+        let scale = scale(history, asked, earlier);
         let offset = asked.from_minute - asked.t0_minute;
         let from = earlier.t0_minute + offset;
         let total = ratios(
@@ -180,6 +170,18 @@ fn by_earlier(history: &History, asked: &Asked) -> Uplift {
     Uplift {
         rows: rows.collect(),
         told,
+    }
+}
+
+/// How many times its usual people this sale is expected to have, by the same of an earlier one.
+fn scale(history: &History, asked: &Asked, earlier: &Earlier) -> f64 {
+    let now = [asked.dau.map(|dau| dau.expected), history.usual_dau()];
+    let before = earlier.history.before(earlier.t0_minute).usual_dau();
+    match (now, [earlier.dau, before]) {
+        ([Some(now), Some(usual)], [Some(then), Some(before)]) if then > 0.0 => {
+            (now / usual) / (then / before)
+        }
+        _ => 1.0,
     }
 }
 

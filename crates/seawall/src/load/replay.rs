@@ -1,5 +1,5 @@
-//! `seawall load replay`: a recording is read, people and secrets in it are replaced, and it is sent
-//! again with the generator that scenarios use, so that figures mean the same.
+//! `seawall load replay`: a recording is read, people and secrets in it are replaced, and it is
+//! sent again with the generator that scenarios use, so that figures mean the same.
 
 use super::{Ready, Shown, Stopped, ceiling, judge};
 use crate::traffic::{Reading, learn, substitution};
@@ -38,7 +38,8 @@ pub struct Args {
     #[arg(long = "stop")]
     stops: Vec<String>,
     /// Milliseconds for an answer.
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    #[arg(long, default_value_t = 10_000)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=600_000))]
     timeout_ms: u64,
     /// A new connection for each request.
     #[arg(long)]

@@ -1,11 +1,21 @@
 //! What a load run does, line by line, while it does it.
 
-use super::{Found, Step, Told};
+use super::{Found, Ready, Step, Told};
+use ::load::live::{How, Live};
 use ::load::metrics::Used;
 use ::load::report::Quantiles;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 fn ms(us: Option<u64>) -> String {
     us.map_or("–".to_owned(), |us| format!("{:.1}", us as f64 / 1e3))
+}
+
+/// A view of what is about to be sent; whoever watches can stop it.
+pub(super) fn live(ready: &Ready, how: How, stop: &Arc<AtomicBool>) -> Live {
+    let (name, target) = (&ready.compiled.name, &ready.target);
+    let title = format!("seawall load · {name} · {target:?}");
+    Live::open(&title, how, Arc::clone(stop))
 }
 
 /// One try of a search.

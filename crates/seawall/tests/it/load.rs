@@ -136,9 +136,9 @@ fn a_generator_that_is_held_up_says_that_it_was_the_limit() {
     };
     for _ in 0..4 {
         signal("-STOP");
-        std::thread::sleep(Duration::from_millis(200));
+        std::thread::park_timeout(Duration::from_millis(200));
         signal("-CONT");
-        std::thread::sleep(Duration::from_millis(200));
+        std::thread::park_timeout(Duration::from_millis(200));
     }
     let done = child.wait_with_output().unwrap();
     let report: Value = serde_json::from_slice(&done.stdout).unwrap();

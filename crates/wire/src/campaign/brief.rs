@@ -5,6 +5,9 @@
 //! The same table of keys serves the reader, the JSON Schema and docs/campaign.md. It must not
 //! know how a forecast or a plan is made.
 
+#[cfg(test)]
+mod tests;
+
 use super::limits::{
     CONTACTS_MAX, EARLIER_MAX, GOALS_MAX, NEWS_MAX, PHASES_MAX, PRODUCTS_MAX, SENTENCES_CHARS_MAX,
     SLOS_MAX, THIRD_PARTIES_MAX, WINDOWS_MAX,

@@ -1,7 +1,7 @@
 //! The brief of a campaign: every disagreement by table, the schema and the document as the reader
 //! has them, and the bundled campaign.
 
-use super::{Campaign, keys};
+use crate::campaign::{Campaign, keys};
 use std::path::{Path, PathBuf};
 
 const GOOD: &str = "\
