@@ -38,7 +38,12 @@ class Server(http.server.BaseHTTPRequestHandler):
         pass
 
 
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
+class Listener(http.server.ThreadingHTTPServer):
+    # A short queue would refuse connections, which then come a second late.
+    request_queue_size = 1024
+
+
+server = Listener(("127.0.0.1", 0), Server)
 server.daemon_threads = True
 threading.Thread(target=server.serve_forever, daemon=True).start()
 
