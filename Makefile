@@ -10,6 +10,7 @@ SEAWALL := $(TARGET)/release/seawall
 OUT ?= out
 DATA ?= data
 CAMPAIGN ?= examples/double11/campaign.yaml
+REHEARSAL ?= examples/double11/rehearsal.yaml
 # Real data for development; the parts that use it say so and pass when it is not there.
 export SEAWALL_DATA ?= ../shared/data
 
@@ -46,9 +47,9 @@ binaries: ## the release binary and the simulator
 	cargo build --release --locked -p seawall -p sim
 
 .PHONY: rehearsal
-rehearsal: build ## the main job: flood the bundled campaign, kill the shop once, audit the books
+rehearsal: build ## the main job: flood the bundled campaign, kill the shop, take its bank away, audit the books
 	@mkdir -p $(OUT)
-	$(SEAWALL) rehearse $(CAMPAIGN) --out $(OUT)
+	$(SEAWALL) rehearse $(REHEARSAL) --out $(OUT)
 
 .PHONY: up
 up: build ## the shop on http://127.0.0.1:8080, admin listener on 8081, data in ./data (DATA=…)
